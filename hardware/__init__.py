@@ -1,0 +1,1 @@
+"""Facts about boxes, and about the machine that this program runs on."""

@@ -1,0 +1,1 @@
+"""From facts and files to an artefact."""

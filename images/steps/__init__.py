@@ -1,0 +1,1 @@
+"""One verb each: inputs in, path out."""

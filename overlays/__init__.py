@@ -1,0 +1,1 @@
+"""The files we own, and the decisions they are made from."""
