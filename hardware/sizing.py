@@ -1,0 +1,67 @@
+"""How large the services may grow on a box, from its memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hardware.host.errors import refuse
+from hardware.profile import HardwareProfile
+
+# Kernel, systemd, the idle services, and page cache to work with.
+_KEPT_FREE_MIB = 512
+# One mail being received: smtpd and its cleanup are 10 MiB each as ps counts them, most of it shared with the others.
+_PER_SESSION_MIB = 8
+
+
+@dataclass(frozen=True)
+class Sizing:
+    """Limits that go into the services' configuration; sizes in MiB.
+
+    | memory | smtp_processes | smtp_client_connections | journal_disk_mib | journal_run_mib |
+    |-------:|---------------:|------------------------:|-----------------:|----------------:|
+    |    512 |             16 |                       8 |              128 |              16 |
+    |   1024 |             64 |                      32 |              256 |              32 |
+    |   2048 |            192 |                      96 |              512 |              64 |
+    |   4096 |            300 |                     150 |             1024 |             128 |
+    |  16384 |            300 |                     150 |             1024 |             128 |
+    """
+
+    smtp_processes: int
+    """Postfix's default_process_limit: how many of each of its services, so how many clients at once. Its own default
+    is 100; more than 300 gain nothing on the disks of these models."""
+
+    smtp_client_connections: int
+    """Postfix's smtpd_client_connection_count_limit: how many of them one client may take. Half, as by default."""
+
+    journal_disk_mib: int
+    """journald's SystemMaxUse, on the data partition: a quarter of the memory, so that a search of the whole journal
+    leaves the page cache to the mail."""
+
+    journal_run_mib: int
+    """journald's RuntimeMaxUse, in memory, until the data partition is there."""
+
+
+def for_memory(memory_mib: int) -> Sizing:
+    processes = _within(16, (memory_mib - _KEPT_FREE_MIB) // _PER_SESSION_MIB, 300)
+    return Sizing(
+        smtp_processes=processes,
+        smtp_client_connections=processes // 2,
+        journal_disk_mib=_within(64, memory_mib // 4, 1024),
+        journal_run_mib=_within(16, memory_mib // 32, 128),
+    )
+
+
+def for_profile(profile: HardwareProfile) -> Sizing:
+    """From the memory of the smallest unit. Raises `Refused` where that is unknown: a guess would be found out late."""
+    if profile.ram_mib == "unknown":
+        raise refuse(
+            "services are sized from it, and it is unknown",
+            "read it on a unit: dmidecode -t memory",
+            where=f"hardware/profiles/{profile.id}.yaml",
+            path="ram_mib",
+        )
+    return for_memory(profile.ram_mib)
+
+
+def _within(least: int, value: int, most: int) -> int:
+    return max(least, min(value, most))
