@@ -1,0 +1,148 @@
+"""Each start of the box: which hardware, which settings, which services; and what to say when one of them cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hardware import detect
+from hardware.host import files
+from hardware.host.errors import Problem, Refused
+from hardware.host.run import Failed, run
+from installer.apply import answers, pipeline, plan
+from installer.apply.pipeline import Box
+from installer.apply.places import Places, Stage
+from installer.apply.plan import Plan
+from installer.apply.store import Generation, Verdict
+from installer.update import slots
+from overlays.settings import check as check_settings
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """A generation that runs again, and its plan."""
+
+    generation: Generation
+    plan: Plan
+
+
+def boot(places: Places, say: Say) -> Stage:
+    """Start what this box is for. `say` gets one line for each thing that an administrator should know."""
+    try:
+        box = Box(places, detect.check_box(places.root))
+    except Refused as refused:
+        return refuse_to_run(places, refused, say)
+    with files.locked(places.lock):
+        tidy(box)
+        resumed = resume(box, say)
+        if resumed:
+            prove(box, resumed, say)
+            return Stage.IN_SERVICE
+        pipeline.enforce(box, plan.of_factory(box.profile))
+    return take_answers(box, say, settle=True)
+
+
+def refuse_to_run(places: Places, refused: Refused, say: Say) -> Stage:
+    """Say why, on the journal and for the consoles; the init fence stays and nothing starts."""
+    files.write(places.refused, f"{refused}\n")
+    places.enter(Stage.REFUSED)
+    say(str(refused))
+    return Stage.REFUSED
+
+
+def tidy(box: Box) -> None:
+    """Remove what an interrupted apply left behind, and judge what never came into force."""
+    box.store.tidy()
+    current = box.store.current()
+    for one in box.store.history():
+        if one.about.verdict is Verdict.PENDING and one != current:
+            box.store.judge(one, Verdict.FAILED)
+
+
+def resume(box: Box, say: Say) -> Resumed | None:
+    """Put the settings in force again: the current generation, or the last good one when this image cannot take it."""
+    current = box.store.current()
+    candidates = [current, box.store.before(current)] if current else []
+    for generation in filter(None, candidates):
+        try:
+            settings, secrets = box.store.load(generation)
+            check_settings(settings, box.profile, f"generation {generation.number}")
+            wanted = plan.of(settings, secrets, box.profile)
+            mark = pipeline.accept(box, wanted, known=generation.about.checked)
+        except Refused as refused:
+            report(
+                box.places, [Problem("", "", f"generation {generation.number} cannot be used"), *refused.problems], say
+            )
+            continue
+        pipeline.enforce(box, wanted)
+        return Resumed(box.store.judge(generation, generation.about.verdict, checked=mark), wanted)
+    return None
+
+
+def prove(box: Box, resumed: Resumed, say: Say) -> None:
+    """Wait for the services. A generation that never was well is taken back; with all well, the slot is good."""
+    generation = resumed.generation
+    try:
+        if generation.about.verdict is Verdict.PENDING:
+            with pipeline.returning(box, generation, box.store.before(generation)):
+                pipeline.require_health(box, resumed.plan)
+        else:
+            pipeline.require_health(box, resumed.plan)
+    except Refused as refused:
+        report(box.places, list(refused.problems), say)
+        return
+    box.places.health_problems.unlink(missing_ok=True)
+    box.store.judge(generation, Verdict.GOOD)
+    say(f"in service: generation {generation.number}")
+    mark_slot(box.places, say)
+
+
+def mark_slot(places: Places, say: Say) -> None:
+    """Tell the boot loader that the slot we run from works; a box that cannot say so is in service all the same."""
+    slot = slots.booted(places.root)
+    if slot is None:
+        return
+    try:
+        with slots.environment_block(places.root) as block:
+            slots.mark_good(slot, block, places.grubenv_copy)
+        say(f"slot {slot.value} is good")
+    except (Refused, Failed, OSError) as failure:
+        say(f"slot {slot.value} works, but the boot loader could not be told: {failure}")
+
+
+def take_answers(box: Box, say: Say, *, settle: bool) -> Stage:
+    """Apply an answer file that waits for a box before its set-up. Problems go to the consoles, and nothing changes."""
+    try:
+        if settle:
+            wait_for_devices()
+        found = answers.find(box.places)
+        if found is None:
+            return Stage.FACTORY
+        settings, secrets = found.parse()
+        outcome = pipeline.apply(box, settings, secrets, f"from {found.settings_source}", source=found.settings_source)
+    except Refused as refused:
+        files.write(box.places.answers_problems, f"{refused}\n", mode=0o600)
+        say(f"the answers were not applied:\n{refused}")
+        return Stage.FACTORY
+    box.places.answers_problems.unlink(missing_ok=True)
+    say(f"in service: generation {outcome.generation.number}, from {found.settings_source}")
+    mark_slot(box.places, say)
+    return Stage.IN_SERVICE
+
+
+def wait_for_devices() -> None:
+    """Until udev has named the volumes that were there at the start; a later one makes udev start us again."""
+    for argv in (["systemctl", "start", "systemd-udev-trigger.service"], ["udevadm", "settle", "--timeout=30"]):
+        try:
+            run(argv, timeout=60)
+        except Failed:
+            return
+
+
+def report(places: Places, problems: list[Problem], say: Say) -> None:
+    """For the journal, for `postern status`, and for whoever logs in next."""
+    text = "\n".join(map(str, problems))
+    files.write(places.health_problems, f"{text}\n")
+    say(text)

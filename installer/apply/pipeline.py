@@ -1,0 +1,151 @@
+"""A change of settings, from the decision to mail service; and back when it does not get there.
+
+Until the generation is stored nothing on the box has changed. From then on a failure, whichever it is, leads back to
+the generation that was in force before. A power cut leaves the old or the new generation in force; a new one that has
+not yet proved itself is judged at the next boot.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hardware.host import files, log
+from hardware.host.errors import Problem, Refused
+from hardware.host.log import Steps
+from hardware.profile import HardwareProfile
+from installer.apply import check, device, health, plan, services, write
+from installer.apply.places import Places, Stage
+from installer.apply.plan import Plan
+from installer.apply.store import Generation, Store, Verdict
+from overlays.settings import Secrets, Settings
+from overlays.settings import check as check_settings
+
+BUSY = "another change is being applied at this moment"
+
+
+@dataclass(frozen=True)
+class Box:
+    """The box that we change."""
+
+    places: Places
+    profile: HardwareProfile
+    patience: float = health.PATIENCE  # seconds until a service must be well
+
+    @property
+    def store(self) -> Store:
+        return Store(self.places)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an apply did."""
+
+    generation: Generation
+    changes: write.Changes
+    actions: services.Actions
+
+
+def apply(
+    box: Box, settings: Settings, secrets: Secrets, reason: str, steps: Steps | None = None, source: str = "settings"
+) -> Outcome:
+    """Put settings in force. Raises `Refused` with every problem, or with what did not get well."""
+    say = steps or Steps(6)
+    store = box.store
+    with files.locked(box.places.lock, busy=BUSY):
+        with say.step("look for problems"):
+            check_settings(settings, box.profile, source, secrets)
+            kept = plan.hashed(secrets)
+        with say.step("render"):
+            wanted = plan.of(settings, kept, box.profile)
+        with say.step("let the daemons' parsers read it"):
+            mark = accept(box, wanted)
+        with say.step("store"):
+            before = store.current()
+            generation = store.add(settings, kept, reason, checked=mark)
+        with returning(box, generation, before):
+            with say.step("put in force"):
+                store.switch(generation)
+                changes, actions = enforce(box, wanted)
+            with say.step("wait for the services"):
+                require_health(box, wanted)
+        return Outcome(store.judge(generation, Verdict.GOOD), changes, actions)
+
+
+def find_problems(box: Box, settings: Settings, secrets: Secrets, source: str = "settings") -> list[Problem]:
+    """Everything that would keep `apply` from storing these settings. Changes nothing."""
+    try:
+        check_settings(settings, box.profile, source, secrets)
+        accept(box, plan.of(settings, plan.hashed(secrets), box.profile))
+    except Refused as refused:
+        return list(refused.problems)
+    return []
+
+
+def accept(box: Box, wanted: Plan, known: str = "") -> str:
+    """Let the daemons' parsers read what was rendered; returns the mark of what they accepted.
+
+    They are not asked again about the same files on the same image: `known` is the mark of an earlier time.
+    """
+    mark = f"{box.places.image}:{write.digest_all(wanted.files)}" if box.places.image else ""
+    if not mark or mark != known:
+        write.lay_out(wanted.files, box.places.candidate)
+        check.require_accepted(wanted.checks, box.places.candidate)
+    return mark
+
+
+def enforce(box: Box, wanted: Plan) -> tuple[write.Changes, services.Actions]:
+    """Make the plan true: the box's own secrets, files, host name, services. Safe to repeat."""
+    places = box.places
+    first = not places.rendered.exists()
+    device.ensure(places, wanted.name or device.serial(places))
+    changes = write.install(wanted.files, places.root, places.rendered)
+    set_host_name(places.root, changes)
+    places.enter(Stage.FACTORY if wanted.fence else Stage.IN_SERVICE)
+    return changes, services.begin(wanted) if first else services.bring(wanted, changes.all)
+
+
+def require_health(box: Box, wanted: Plan) -> None:
+    """Raises `Refused` with every service that does not get well."""
+    found = health.problems(wanted.services, box.patience)
+    if found:
+        raise Refused(found)
+
+
+@contextmanager
+def returning(box: Box, generation: Generation, before: Generation | None) -> Iterator[None]:
+    """When the block fails, `before` is in force again (None: the factory state), and the failure goes on."""
+    try:
+        yield
+    except BaseException as failure:
+        box.store.switch(before)
+        box.store.judge(generation, Verdict.FAILED)
+        news = [Problem("", "", f"generation {generation.number} was taken back; {go_to(box, before)}")]
+        if isinstance(failure, Refused):
+            raise Refused([*failure.problems, *news]) from failure
+        raise
+
+
+def go_to(box: Box, generation: Generation | None) -> str:
+    """Make a stored generation, or the factory state, true again. Says what is in force now, for it never raises."""
+    what = f"generation {generation.number} is in force" if generation else "the box is as before its set-up"
+    try:
+        wanted = plan.of_factory(box.profile)
+        if generation:
+            wanted = plan.of(*box.store.load(generation), box.profile)
+        enforce(box, wanted)
+        ill = health.problems(wanted.services, box.patience)
+        if ill:
+            what += ", and is not well either: " + "; ".join(map(str, ill))
+    except Exception as failure:  # the first failure is the one to report, with this one beside it
+        return f"{what}, but not everything could be restored: {log.clean(str(failure))}"
+    return what
+
+
+def set_host_name(root: Path, changes: write.Changes) -> None:
+    """Tell the kernel the name that was rendered; systemd has read /etc/hostname long before."""
+    if "etc/hostname" in changes.written and root == Path("/"):
+        socket.sethostname((root / "etc/hostname").read_text(encoding="ascii").strip())

@@ -1,0 +1,66 @@
+"""What is to be true on the box, as a value: files, units, checks. The bridge from `overlays` to the verbs here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hardware.host import log
+from hardware.host.run import run
+from hardware.profile import HardwareProfile
+from overlays import render
+from overlays.overlay import Check, Service, overlays
+from overlays.render import RenderedFile
+from overlays.settings import Secrets, Settings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that apply makes true. `services` start with what the others stand on."""
+
+    files: Mapping[str, RenderedFile]
+    services: tuple[Service, ...]
+    checks: tuple[Check, ...] = ()
+    name: str = ""  # the box's FQDN, once it has one
+    fence: bool = False  # nothing was applied yet: the init fence holds
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        return tuple(service.unit for service in self.services)
+
+    @property
+    def unneeded(self) -> tuple[str, ...]:
+        """Units that other settings need."""
+        return tuple(unit for unit in render.all_units() if unit not in self.units)
+
+
+def of(settings: Settings, secrets: Secrets, profile: HardwareProfile) -> Plan:
+    """The plan of settings without problems, and of secrets that were hashed."""
+    return Plan(
+        files=render.render_boot(settings, secrets, profile),
+        services=render.services(settings),
+        checks=render.checks(settings),
+        name=settings.mailhost.fqdn,
+    )
+
+
+def of_factory(profile: HardwareProfile) -> Plan:
+    """The plan before set-up: of the services only those that read a file which is rendered then (the network)."""
+    files = render.render_boot(None, None, profile)
+    every = (service for overlay in overlays().values() for service in overlay.services)
+    return Plan(files, tuple(one for one in every if concerns(one, files)), fence=True)
+
+
+def concerns(service: Service, paths: Mapping[str, object] | frozenset[str]) -> bool:
+    """Does the service read one of these files?"""
+    return any(path.startswith(service.reads) for path in paths)
+
+
+def hashed(secrets: Secrets) -> Secrets:
+    """The secrets as they may be stored: no plain password. It goes to openssl by stdin, never by argv."""
+
+    def make_hash(password: str) -> str:
+        log.redact(password)
+        return run(["openssl", "passwd", "-6", "-stdin"], stdin=f"{password}\n", timeout=60).stdout.strip()
+
+    return secrets.hashed(make_hash)

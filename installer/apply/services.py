@@ -1,0 +1,109 @@
+"""Units: what the mode needs runs, what changed is reloaded or restarted, the rest is left alone or stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from hardware.host.run import Failed, run
+from installer.apply.plan import Plan, concerns
+from overlays.overlay import OnChange, Service
+
+FENCE = "postern-fence.service"
+_LONGEST = 180.0
+
+
+@dataclass(frozen=True)
+class UnitState:
+    """What systemd says of a unit."""
+
+    active: str  # active, activating, inactive, failed ...
+    result: str
+    condition: bool  # False: a condition of the unit kept it from starting, which is no failure
+
+
+@dataclass(frozen=True)
+class Actions:
+    """What was done to which units, in the order of the plan."""
+
+    started: tuple[str, ...] = ()
+    restarted: tuple[str, ...] = ()
+    reloaded: tuple[str, ...] = ()
+    stopped: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        named = (
+            ("started", self.started),
+            ("restarted", self.restarted),
+            ("reloaded", self.reloaded),
+            ("stopped", self.stopped),
+        )
+        return "; ".join(f"{verb} {', '.join(map(_short, units))}" for verb, units in named if units) or "nothing to do"
+
+
+def bring(plan: Plan, changed: frozenset[str]) -> Actions:
+    """Make the running units those of the plan. `changed` holds the paths that were just written or deleted.
+
+    Nothing here waits for a unit that starts: health does, with a limit.
+    """
+    states = show([*plan.units, *plan.unneeded])
+    running = {unit for unit, state in states.items() if state.active in ("active", "activating", "reloading")}
+    touched = [service for service in plan.services if service.unit in running and concerns(service, changed)]
+    actions = Actions(
+        started=tuple(unit for unit in plan.units if unit not in running),
+        restarted=_units(touched, OnChange.RESTART),
+        reloaded=_units(touched, OnChange.RELOAD),
+        stopped=tuple(unit for unit in plan.unneeded if unit in running),
+    )
+    if plan.fence:
+        run(["systemctl", "restart", FENCE], timeout=_LONGEST)
+    for verb, units in (
+        ("stop", actions.stopped),
+        ("reload", actions.reloaded),
+        ("restart", actions.restarted),
+        ("start", actions.started),
+    ):
+        if units:
+            run(["systemctl", "--no-block", "--no-ask-password", verb, *units], timeout=_LONGEST)
+    return actions
+
+
+def begin(plan: Plan) -> Actions:
+    """Start the plan's units on a box where nothing runs yet, by one call and without a question: mail waits for it."""
+    if plan.units:
+        run(["systemctl", "--no-block", "--no-ask-password", "start", *plan.units], timeout=_LONGEST)
+    return Actions(started=plan.units)
+
+
+def show(units: Iterable[str]) -> dict[str, UnitState]:
+    """The state of each unit, by one call; a unit that systemd does not know is inactive."""
+    names = list(dict.fromkeys(units))
+    if not names:
+        return {}
+    properties = "--property=Id,ActiveState,Result,ConditionResult,ConditionTimestampMonotonic"
+    text = run(["systemctl", "show", properties, *names], timeout=_LONGEST).stdout
+    found = {}
+    # Blocks come in the order that was asked for; the name in them may be another one (ssh, sshd).
+    for name, block in zip(names, text.strip().split("\n\n"), strict=False):
+        facts = dict(line.partition("=")[::2] for line in block.splitlines())
+        never_tried = facts.get("ConditionTimestampMonotonic", "0") == "0"
+        met = never_tried or facts.get("ConditionResult", "yes") == "yes"
+        found[name] = UnitState(facts.get("ActiveState", "inactive"), facts.get("Result", "success"), met)
+    return found
+
+
+def journal_of(unit: str) -> str:
+    """A failed unit's last words, for the message that reports it."""
+    try:
+        argv = ["journalctl", "--no-pager", "--output=cat", "--lines=3", "--unit", unit]
+        return " / ".join(run(argv, timeout=30).stdout.split("\n")).strip(" /")
+    except Failed:
+        return ""
+
+
+def _units(services: Iterable[Service], kind: OnChange) -> tuple[str, ...]:
+    return tuple(service.unit for service in services if service.on_change is kind)
+
+
+def _short(unit: str) -> str:
+    return unit.removesuffix(".service")
