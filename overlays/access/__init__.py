@@ -1,0 +1,1 @@
+"""Concern: which clients may relay, and which are refused."""

@@ -1,0 +1,1 @@
+"""Concern: who may administer the box."""

@@ -1,0 +1,1 @@
+"""Concern: time zone and time servers."""

@@ -1,0 +1,1 @@
+"""Concern: the protected domains and their servers."""

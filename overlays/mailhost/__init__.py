@@ -1,0 +1,1 @@
+"""Concern: the box as a mail host: its name and its mail server."""

@@ -1,0 +1,1 @@
+"""Concern: ports, addresses and what each port lets in."""

@@ -1,0 +1,199 @@
+"""Ports, addresses, routes and name servers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import combinations
+
+from pydantic import Field
+
+from hardware.host.documents import Frozen
+from overlays.values import Address, AnyAddress, AnyInterface, AnyNetwork, Interface, Line, Network, Reason
+
+NAME_SERVERS = 3  # the C library reads no more than these
+
+
+class PortService(StrEnum):
+    """What a port can let in."""
+
+    PING = "ping"
+    SSH = "ssh"
+    SMTP = "smtp"
+
+
+class Port(Frozen):
+    """What one port is used for. A port without addresses stays down."""
+
+    addresses: tuple[Interface, ...] = Field((), description="the port's addresses, each with its network")
+    allow: tuple[PortService, ...] = Field((), description="what the port lets in; everything else is dropped")
+
+
+class Route(Frozen):
+    """A network behind a router that is not the default gateway."""
+
+    to: Network
+    via: Address
+
+
+@dataclass(frozen=True)
+class PortPlan:
+    """One port of the hardware as networkd is told of it."""
+
+    name: str
+    addresses: tuple[AnyInterface, ...]
+    gateways: tuple[AnyAddress, ...]
+    routes: tuple[Route, ...]
+
+    @property
+    def in_use(self) -> bool:
+        return bool(self.addresses)
+
+    @property
+    def activation(self) -> str:
+        """networkd's word for a port that is brought up, or kept down."""
+        return "up" if self.in_use else "always-down"
+
+    @property
+    def link_local(self) -> str:
+        """IPv6 finds its neighbours by link-local addresses; a port without IPv6 has none."""
+        return "ipv6" if any(address.version == 6 for address in self.addresses) else "no"
+
+
+@dataclass(frozen=True)
+class Accept:
+    """One rule of the packet filter: `match` as nft writes it, on packets that come in by `port`."""
+
+    port: str
+    match: str
+
+
+# The echo limit is per port; the daemons have limits of their own.
+_MATCHES = {
+    PortService.PING: (
+        "icmp type echo-request limit rate 20/second burst 50 packets",
+        "icmpv6 type echo-request limit rate 20/second burst 50 packets",
+    ),
+    PortService.SSH: ("tcp dport 22",),
+    PortService.SMTP: ("tcp dport 25",),
+}
+
+
+class NetworkSettings(Frozen):
+    """The network: nothing is learned from it, everything is written here."""
+
+    ports: dict[Line, Port] = Field(description="by name: port1, port2, ...")
+    gateways: tuple[Address, ...] = Field((), description="default routers, one for IPv4 and one for IPv6")
+    routes: tuple[Route, ...] = ()
+    dns: tuple[Address, ...] = Field((), description=f"name servers, at most {NAME_SERVERS}")
+
+    @property
+    def addresses(self) -> tuple[AnyAddress, ...]:
+        """Every address of the box."""
+        return tuple(address.ip for port in self.ports.values() for address in port.addresses)
+
+    def allowing(self, service: PortService | str) -> tuple[AnyAddress, ...]:
+        """The addresses of the ports that let a service in."""
+        return tuple(address.ip for port in self.ports.values() if service in port.allow for address in port.addresses)
+
+    @property
+    def protocols(self) -> str:
+        """The IP families that the box has addresses of, as Postfix writes it."""
+        return "all" if any(address.version == 6 for address in self.addresses) else "ipv4"
+
+    @property
+    def accepts(self) -> tuple[Accept, ...]:
+        """The packet filter's rules for what ports let in."""
+        return tuple(
+            Accept(name, match)
+            for name, port in self.ports.items()
+            for service in PortService
+            if service in port.allow
+            for match in _MATCHES[service]
+        )
+
+    def plan(self, name: str) -> PortPlan:
+        """What networkd does with the port of that name, whether settings speak of it or not."""
+        port = self.ports.get(name, Port())
+        networks = [address.network for address in port.addresses]
+        return PortPlan(
+            name,
+            port.addresses,
+            tuple(gateway for gateway in self.gateways if _inside(gateway, networks)),
+            tuple(route for route in self.routes if _inside(route.via, networks)),
+        )
+
+    def leads_to(self, address: AnyAddress) -> bool:
+        """Whether a port's network, a route or a default route has the address."""
+        known = [item.network for port in self.ports.values() for item in port.addresses]
+        known += [route.to for route in self.routes]
+        return _inside(address, known) or any(gateway.version == address.version for gateway in self.gateways)
+
+    def problems(self) -> Iterator[Reason]:
+        if not self.addresses:
+            yield Reason("network.ports", "no port has an address", "such as port1: {addresses: [192.0.2.10/24]}")
+        for name, port in self.ports.items():
+            if port.allow and not port.addresses:
+                services = ", ".join(port.allow)
+                yield Reason(f"network.ports.{name}", f"lets in {services} but has no address", "give it an address")
+        yield from self._overlaps()
+        yield from self._routers()
+        if len(self.dns) > NAME_SERVERS:
+            yield Reason("network.dns", f"{len(self.dns)} name servers, and only {NAME_SERVERS} are ever asked")
+        for index, server in enumerate(self.dns):
+            if server in self.addresses:
+                yield Reason(f"network.dns.{index}", f"{server} is the box itself, which serves no names")
+            elif not self.leads_to(server):
+                yield _unreachable(f"network.dns.{index}", server)
+
+    def _overlaps(self) -> Iterator[Reason]:
+        placed = [
+            (name, index, address) for name, port in self.ports.items() for index, address in enumerate(port.addresses)
+        ]
+        for (name, _, address), (other_name, other_index, other) in combinations(placed, 2):
+            path = f"network.ports.{other_name}.addresses.{other_index}"
+            if address.ip == other.ip:
+                yield Reason(path, f"{other.ip} is also an address of {name}", "each address stands once")
+            elif name != other_name and address.version == other.version and address.network.overlaps(other.network):
+                yield Reason(
+                    path,
+                    f"the network {other.network} overlaps {address.network} of {name}",
+                    "each port is in a network of its own",
+                )
+
+    def _routers(self) -> Iterator[Reason]:
+        networks = [address.network for port in self.ports.values() for address in port.addresses]
+        routers = [(f"network.gateways.{index}", gateway) for index, gateway in enumerate(self.gateways)]
+        routers += [(f"network.routes.{index}.via", route.via) for index, route in enumerate(self.routes)]
+        for path, router in routers:
+            if router in self.addresses:
+                yield Reason(path, f"{router} is the box itself", "name the router's address")
+            elif not _inside(router, networks):
+                yield Reason(
+                    path,
+                    f"{router} is in no port's network",
+                    f"the ports are in {', '.join(map(str, networks)) or 'no network'}",
+                )
+        for family in (4, 6):
+            found = [str(gateway) for gateway in self.gateways if gateway.version == family]
+            if len(found) > 1:
+                yield Reason("network.gateways", f"{' and '.join(found)} are both for IPv{family}: one is right")
+        for index, route in enumerate(self.routes):
+            path = f"network.routes.{index}"
+            if route.to.version != route.via.version:
+                yield Reason(path, f"{route.to} and {route.via} are not of one family")
+            if route.to.prefixlen == 0:
+                yield Reason(f"{path}.to", f"{route.to} is the default route", "it belongs into gateways")
+            elif route.to in networks:
+                yield Reason(f"{path}.to", f"{route.to} is a port's own network", "it needs no route")
+            elif route.to in [earlier.to for earlier in self.routes[:index]]:
+                yield Reason(f"{path}.to", f"{route.to} has a route already")
+
+
+def _inside(address: AnyAddress, networks: list[AnyNetwork]) -> bool:
+    return any(address.version == network.version and address in network for network in networks)
+
+
+def _unreachable(path: str, address: AnyAddress) -> Reason:
+    return Reason(path, f"no port, route or gateway leads to {address}", f"add a gateway for IPv{address.version}")

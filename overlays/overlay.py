@@ -1,0 +1,97 @@
+"""What each concern says about its files, in its overlay.yaml: owners and modes, services, checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from hardware.host import documents
+from hardware.host.documents import Frozen
+from hardware.parts import OperationMode
+from overlays.values import Line
+
+FOLDER = Path(__file__).parent
+
+
+class OnChange(StrEnum):
+    """How a running service takes up changed files."""
+
+    RELOAD = "reload"
+    RESTART = "restart"
+
+
+class FileRule(Frozen):
+    """Owner and mode of a file, where they are not root's 0644 (0755 for what is executable in the tree)."""
+
+    mode: Annotated[str, Field(pattern=r"^0[0-7]{3}$")] | None = None
+    owner: Line = "root"
+    group: Line = "root"
+
+
+class Probe(Frozen):
+    """How a service shows that it is well: what it says first to whoever connects to 127.0.0.1."""
+
+    tcp: Annotated[int, Field(ge=1, le=65535)]
+    banner: Line
+
+
+class Service(Frozen):
+    """A unit that the concern runs once settings are applied.
+
+    `reads` are the beginnings of the paths (without the leading slash) whose change it must take up, whichever concern
+    they come from; those of `restart_reads` need a restart whatever `on_change` says. `allowed` names a service of the
+    ports: where no port lets it in, the unit does not run.
+    """
+
+    unit: Line
+    on_change: OnChange
+    reads: tuple[Line, ...]
+    restart_reads: tuple[Line, ...] = ()
+    allowed: Line | None = None
+    probe: Probe | None = None
+
+    def change(self, paths: Iterable[str]) -> OnChange | None:
+        """What the running service needs once these files have changed; None if it reads none of them."""
+        read = [path for path in paths if path.startswith(self.reads)]
+        if any(path.startswith(self.restart_reads) for path in read):
+            return OnChange.RESTART
+        return self.on_change if read else None
+
+
+class Check(Frozen):
+    """A daemon's own parser over rendered files; `{root}` in an argument is where they lie.
+
+    Exit status 0 is right. With `silent` a word on stderr is wrong too: Postfix only warns of a misspelt parameter.
+    """
+
+    argv: tuple[Line, ...]
+    silent: bool = False
+
+    def command(self, root: Path) -> list[str]:
+        prefix = "" if str(root) == "/" else str(root)
+        return [word.replace("{root}", prefix) for word in self.argv]
+
+
+class Overlay(Frozen):
+    """One concern's overlay.yaml."""
+
+    format: Literal[1]
+    modes: tuple[OperationMode, ...] = tuple(OperationMode)
+    order: int = Field(50, description="services of a lower number start and change first")
+    factory: tuple[Line, ...] = Field((), description="the beginnings of the paths that are rendered before set-up too")
+    files: dict[Line, FileRule] = Field({}, description="what is special about which file")
+    links: dict[Line, Line] = Field({}, description="symbolic links and their targets, which may be templates")
+    services: tuple[Service, ...] = ()
+    checks: tuple[Check, ...] = ()
+
+
+@cache
+def overlays() -> dict[str, Overlay]:
+    """Every concern's overlay by name, in the order of their services."""
+    found = {path.parent.name: documents.read(path, Overlay) for path in sorted(FOLDER.glob("*/overlay.yaml"))}
+    return dict(sorted(found.items(), key=lambda item: item[1].order))
