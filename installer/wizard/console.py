@@ -1,0 +1,222 @@
+"""What each console of the box runs in place of a login prompt: `python3 -m installer.wizard.console ttyS0`.
+
+Until the box is set up it shows a welcome and, once somebody presses Enter, the wizard; afterwards it becomes login(1).
+It never leads to a shell: signals from the keyboard are ignored, and when it ends, getty starts it again.
+
+What the wizard needs is imported when it is used: on a slow processor the welcome must not wait for it.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import select
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hardware.host import run
+from installer.apply.places import Places, Stage
+from installer.wizard import FACTORY_ADDRESS
+from installer.wizard.turn import holder, turn
+
+if TYPE_CHECKING:
+    from hardware.profile import HardwareProfile
+    from installer.wizard.session import Apply
+    from installer.wizard.ui import Ui
+    from overlays.settings import Secrets, Settings
+
+LOOK_SECONDS = 1.0
+# To PID 1, by systemd(1): status messages on the console on and off.
+_SHOW_STATUS, _HIDE_STATUS = signal.SIGRTMIN + 20, signal.SIGRTMIN + 21
+
+
+class State(Enum):
+    """What the box has for whoever comes to its console."""
+
+    WELCOME = auto()
+    REFUSED = auto()
+    IN_SERVICE = auto()
+
+
+@dataclass
+class Console:
+    """One console: terminal in and out, and the box behind it."""
+
+    tty: str
+    places: Places
+
+    def serve(self) -> None:
+        """Stay until the box is in service or the line hangs up."""
+        self.quiet()
+        while self.state() is not State.IN_SERVICE:
+            if self.state() is State.REFUSED:
+                self.say(f"\n{_text(self.places.refused)}\nThis box cannot be set up with this image.")
+                self.wait()
+                continue
+            self.say(self.welcome())
+            word = self.wait()
+            if word is not None:
+                self.set_up(word)
+        self.loud()
+
+    def state(self) -> State:
+        stage = self.places.stage()
+        if stage is Stage.REFUSED or self.places.refused.exists():
+            return State.REFUSED
+        applied = stage is Stage.IN_SERVICE or (stage is None and (self.places.state / "current").is_symlink())
+        # What another console is applying may yet be taken back.
+        return State.IN_SERVICE if applied and not holder(self.lock) else State.WELCOME
+
+    @property
+    def lock(self) -> Path:
+        return self.places.run / "wizard.lock"
+
+    def welcome(self) -> str:
+        version = self.places.release.get("IMAGE_VERSION", "")
+        profile = (
+            self.places.kernel_words.get("postern.profile") or self.places.credential("postern.profile") or "unknown"
+        )
+        lines = ["", f"Postern {version}".strip(), f"Hardware profile: {profile}", f"port1: {FACTORY_ADDRESS}", ""]
+        problems = _text(self.places.answers_problems)
+        if problems:
+            lines += ["The answer file was not used:", problems, ""]
+        other = holder(self.lock)
+        if other:
+            lines += [f"This box is being set up on console {other}. This one waits."]
+        else:
+            lines += ["This box is not set up yet. Press Enter to set it up here (console " + self.tty + ")."]
+            lines += ["Type plain and Enter for plain lines, full and Enter for the full-screen form."]
+        return "\n".join(lines)
+
+    def wait(self) -> str | None:
+        """The next line typed; None as soon as what the welcome says has changed."""
+        before = (self.state(), holder(self.lock), _text(self.places.answers_problems))
+        while not select.select([sys.stdin.fileno()], [], [], LOOK_SECONDS)[0]:
+            if (self.state(), holder(self.lock), _text(self.places.answers_problems)) != before:
+                return None
+        # The terminal hands over one line at a time; nothing that comes after it is swallowed here.
+        line = os.read(sys.stdin.fileno(), 4096)
+        if not line:
+            raise SystemExit(0)
+        return line.decode("ascii", "replace").strip().lower()
+
+    def set_up(self, word: str) -> None:
+        """Run the wizard on this console, if no other one does."""
+        with turn(self.lock, self.tty) as mine:
+            if not mine:
+                return
+            self.say("Starting the setup ...")
+            from hardware import detect
+            from hardware.host.errors import Refused
+            from installer.wizard.session import Session
+            from installer.wizard.ui import HungUp
+
+            try:
+                profile = detect.check_box(self.places.root)
+                put = self.put_in_force(profile)
+                if Session(choose(word), profile, self.places, put).run():
+                    self.say("\nThe box is set up and in service. Log in as admin.")
+            except Refused as refused:
+                self.say(str(refused))
+            except HungUp:
+                raise SystemExit(0) from None
+
+    def put_in_force(self, profile: HardwareProfile) -> Apply:
+        """How settings made on this console come into force, with the steps as plain lines."""
+
+        def put(settings: Settings, secrets: Secrets, say: Callable[[str], None]) -> None:
+            from hardware.host.log import Steps
+            from installer.apply import boot, pipeline
+
+            say("Applying the settings:")
+            box, steps = pipeline.Box(self.places, profile), Steps(6, Lines(say))
+            pipeline.apply(box, settings, secrets, f"setup on console {self.tty}", steps)
+            boot.mark_slot(self.places, say)
+
+        return put
+
+    def say(self, text: str) -> None:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+
+    def quiet(self) -> None:
+        """Keep the kernel and systemd from writing over the wizard; what the kernel did before is remembered."""
+        printk, before = self.places.root / "proc/sys/kernel/printk", self.places.run / "printk"
+        with suppress(OSError):
+            if not before.exists():
+                before.parent.mkdir(parents=True, exist_ok=True)
+                before.write_text(printk.read_text())
+            printk.write_text("1\n")
+        self._tell_systemd(_HIDE_STATUS)
+
+    def loud(self) -> None:
+        """Undo `quiet`."""
+        with suppress(OSError):
+            (self.places.root / "proc/sys/kernel/printk").write_text((self.places.run / "printk").read_text())
+        self._tell_systemd(_SHOW_STATUS)
+
+    def _tell_systemd(self, number: int) -> None:
+        if self.places.root == Path("/"):
+            with suppress(OSError):
+                os.kill(1, number)
+
+
+def choose(word: str) -> Ui:
+    """The form that was asked for, or the one that suits the terminal."""
+    from installer.wizard.dialog import DialogUi
+    from installer.wizard.plain import PlainUi
+
+    full = word == "full" or (word != "plain" and draws())
+    return DialogUi() if full else PlainUi()
+
+
+def draws() -> bool:
+    """Whether the terminal is one that terminfo knows how to draw on."""
+    import curses
+
+    try:
+        curses.setupterm()
+    except curses.error:
+        return False
+    return bool(curses.tigetstr("cup"))
+
+
+class Lines(io.StringIO):
+    """A stream that says what is written to it, line by line; being no terminal, it gets no cursor control."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__()
+        self._say = say
+
+    def write(self, text: str) -> int:
+        for line in text.splitlines():
+            self._say(line)
+        return len(text)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def main(arguments: list[str] | None = None, root: Path = Path("/")) -> None:
+    """The program: one argument, the name of the terminal."""
+    words = sys.argv[1:] if arguments is None else arguments
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP):
+        signal.signal(number, signal.SIG_IGN)
+    Console(words[0] if words else "console", Places(root)).serve()
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP):
+        signal.signal(number, signal.SIG_DFL)
+    run.replace(["/bin/login"])
+
+
+if __name__ == "__main__":
+    main()

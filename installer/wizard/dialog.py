@@ -1,0 +1,143 @@
+"""The full-screen form, drawn by Debian's `dialog`: 80x24, few bytes, any terminal that terminfo knows."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from enum import IntEnum
+from pathlib import Path
+
+from hardware.host import run
+from installer.wizard.ui import Answer, Choice, Field, Head, HungUp, Way
+
+WIDTH = 76
+ROWS = 24
+RCFILE = Path(__file__).with_name("dialogrc")
+# Terminals that draw lines without a second character set being switched on and off for every corner.
+DRAWS_LINES = ("linux", "xterm", "screen", "tmux")
+DIFFER = "The two entries are not the same; type it again."
+
+
+class Unusable(Exception):
+    """dialog cannot work on this terminal; its message stands on the screen. The plain form always can."""
+
+
+class _Status(IntEnum):
+    """How dialog says which button was pressed."""
+
+    OK = 0
+    CANCEL = 1  # has no button of ours: an interrupt
+    HELP = 2
+    EXTRA = 3
+
+
+class DialogUi:
+    """A `Ui` on the terminal that this process owns."""
+
+    def __init__(self) -> None:
+        term = os.environ.get("TERM", "")
+        self.options = [] if term.startswith(DRAWS_LINES) else ["--ascii-lines"]
+
+    def notice(self, head: Head) -> None:
+        while self._show(["--title", head.title, "--ok-label", "OK"], ["--msgbox", _above(head), "0", str(WIDTH)])[0]:
+            pass
+
+    def menu(self, head: Head, choices: Sequence[Choice], chosen: str = "") -> Answer[str]:
+        head = self._shortened(head, len(choices))
+        while True:
+            rows = [word for choice in choices for word in (choice.name, choice.label)]
+            box = ["--menu", _above(head), "0", str(WIDTH), "0", *_escaped(rows)]
+            status, lines = self._ask(head, box, ["--default-item", *_escaped([chosen])] if chosen else [])
+            picked = lines[0] if lines else chosen
+            if status is not _Status.HELP:
+                return Answer(Way.BACK if status is _Status.EXTRA else Way.NEXT, picked)
+            chosen = picked.removeprefix("HELP ")
+
+    def form(self, head: Head, fields: Sequence[Field]) -> Answer[tuple[str, ...]]:
+        while True:
+            status, lines = self._ask(head, ["--form", _above(head, fields), "0", str(WIDTH), "0", *_lines(fields)])
+            typed = lines[1:] if status is _Status.HELP else lines
+            if len(typed) == len(fields):
+                fields = [replace(field, value=value.strip()) for field, value in zip(fields, typed, strict=True)]
+            if status is not _Status.HELP:
+                way = Way.BACK if status is _Status.EXTRA else Way.NEXT
+                return Answer(way, tuple(field.value for field in fields))
+
+    def secret(self, head: Head, label: str) -> Answer[str]:
+        while True:
+            first = self._hidden(head, f"{label} (nothing is shown while you type):")
+            if first.way is Way.BACK or not first.value:
+                return first
+            again = self._hidden(replace(head, text="", problems=()), "The same again:")
+            if again.way is Way.NEXT and again.value == first.value:
+                return first
+            head = replace(head, problems=(DIFFER,) if again.way is Way.NEXT else ())
+
+    def say(self, line: str) -> None:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+
+    def _hidden(self, head: Head, prompt: str) -> Answer[str]:
+        text = "\n\n".join(part for part in (_above(head), prompt) if part)
+        while True:
+            status, lines = self._ask(head, ["--passwordbox", text, "0", str(WIDTH)])
+            if status is _Status.EXTRA:
+                return Answer(Way.BACK, "")
+            if status is _Status.OK:
+                return Answer(Way.NEXT, lines[0] if lines else "")
+
+    def _ask(self, head: Head, box: list[str], options: Sequence[str] = ()) -> tuple[_Status, list[str]]:
+        """One question with its three buttons. Help is shown here; its status tells the caller to ask again."""
+        buttons = ["--ok-label", "Next", "--no-cancel", "--extra-button", "--extra-label", "Back"]
+        buttons += ["--help-button", "--help-status"]
+        status, lines = self._show(["--title", head.title, *buttons, *options], box)
+        if status is _Status.HELP:
+            self.notice(Head(f"Help: {head.title}", head.help))
+        return status, lines
+
+    def _show(self, options: Sequence[str], box: Sequence[str]) -> tuple[_Status, list[str]]:
+        """Run dialog until a button was pressed; an interrupt only draws the question again."""
+        fixed = ["--output-fd", "3", "--no-shadow", "--no-collapse", "--cr-wrap", "--no-nl-expand", *self.options]
+        while True:
+            try:
+                done = run.attach(["dialog", *fixed, *options, *box], env={"DIALOGRC": str(RCFILE)})
+            except run.Failed as missing:
+                raise Unusable(str(missing)) from missing
+            if done.status < 0:
+                raise HungUp
+            if done.status not in list(_Status):
+                raise Unusable(f"dialog ended with status {done.status}")
+            if done.status != _Status.CANCEL:
+                return _Status(done.status), done.stdout.splitlines()
+
+    def _shortened(self, head: Head, choices: int) -> Head:
+        """A head that leaves room for the choices; a longer text is shown on its own first, where it scrolls."""
+        room = ROWS - 8 - min(choices, 5)
+        if len(_above(head).splitlines()) <= room:
+            return head
+        self.notice(head)
+        return replace(head, text="", problems=())
+
+
+def _above(head: Head, fields: Sequence[Field] = ()) -> str:
+    """The text over a question: what is wrong comes first."""
+    wrong = [*head.problems, *(f"{field.label}: {field.problem}" for field in fields if field.problem)]
+    return "\n\n".join(part for part in ("\n".join(f"! {text}" for text in wrong), head.text) if part)
+
+
+def _lines(fields: Sequence[Field]) -> list[str]:
+    """The fields as `--form` wants them: label y x, value y x, visible and permitted length."""
+    labels = [f"{field.label} ({field.hint})" if field.hint else field.label for field in fields]
+    column = max(len(label) for label in labels) + 2
+    words: list[str] = []
+    for row, (label, field) in enumerate(zip(labels, fields, strict=True), start=1):
+        value = [*_escaped([field.value]), str(row), str(column + 1), str(WIDTH - 7 - column), "1000"]
+        words += [*_escaped([label]), str(row), "1", *value]
+    return words
+
+
+def _escaped(words: Sequence[str]) -> list[str]:
+    """Typed words as arguments: `--` in front of one keeps dialog from reading it as an option."""
+    return [part for word in words for part in (["--", word] if word.startswith("-") else [word])]

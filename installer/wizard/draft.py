@@ -1,0 +1,165 @@
+"""What was typed so far, right or wrong, as text; settings are made of it only when every concern is right."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from hardware.host import files
+from hardware.host.documents import Frozen, parse
+from hardware.host.errors import Problem, Refused
+from hardware.profile import HardwareProfile
+from installer.wizard import FACTORY_ADDRESS
+from overlays.settings import Secrets, Settings, parse_answers, parse_secrets, problems
+
+SOURCE = "setup"
+# Stands in for what later pages ask, so that an earlier page can be checked together with what is there.
+_NOT_YET: dict[str, dict[str, str]] = {"mailhost": {"host_name": "not-set", "local_domain": "not-set.invalid"}}
+
+
+class Port(Frozen):
+    """One port, as typed: addresses and allowed services, each separated by spaces."""
+
+    addresses: str = ""
+    allow: str = "ping smtp"
+
+
+class Domain(Frozen):
+    """One protected domain, as typed."""
+
+    name: str = ""
+    server: str = ""
+    port: str = "25"
+    verify: str = "smtp"
+
+
+class Draft(Frozen):
+    """Every page's text. `before` are the settings that the setup started from, for what no page asks.
+
+    The password and the secrets of a box in service are kept in memory alone: they are never stored nor shown.
+    """
+
+    format: Literal[1] = 1
+    screen: str = ""  # where the person is
+    before: Settings | None = None
+    mode: str = ""
+    keys: tuple[str, ...] = ()
+    ports: dict[str, Port] = Field({})
+    gateways: str = ""
+    dns: str = ""
+    timezone: str = "UTC"
+    ntp: str = ""
+    host_name: str = ""
+    local_domain: str = ""
+    domains: tuple[Domain, ...] = ()
+    new_domain: Domain = Domain()  # typed and not added yet
+    password: str = Field("", exclude=True, repr=False)
+    secrets: Secrets | None = Field(None, exclude=True, repr=False)
+
+    def but(self, **changes: Any) -> Draft:
+        """The same draft with some fields changed."""
+        return self.model_copy(update=changes)
+
+    def document(self) -> dict[str, Any]:
+        """The draft as the tree of an answer file."""
+        before = self.before.model_dump(mode="json", exclude_defaults=True) if self.before else {}
+        ports = {
+            name: {"addresses": port.addresses.split(), "allow": port.allow.split()}
+            for name, port in self.ports.items()
+            if port.addresses
+        }
+        asked: dict[str, dict[str, Any]] = {
+            "admin": {"keys": list(self.keys)},
+            "network": {"ports": ports, "gateways": self.gateways.split(), "dns": self.dns.split()},
+            "clock": {"timezone": self.timezone, "ntp": self.ntp.split()},
+            "mailhost": {"host_name": self.host_name, "local_domain": self.local_domain},
+        }
+        merged = {concern: before.get(concern, {}) | values for concern, values in asked.items()}
+        domains = {"domains": [_domain(domain) for domain in self.domains]}
+        return before | {"format": 1, "mode": self.mode} | merged | domains
+
+    def settings(self) -> Settings:
+        """The settings that the draft describes. Raises `Refused` with every problem inside one concern."""
+        return parse_answers(json.dumps(self.document()), SOURCE)
+
+    def finished_secrets(self) -> Secrets:
+        """The secrets, with the password that was typed. Raises `Refused` when there is none."""
+        if not self.password and self.secrets is not None:
+            return self.secrets
+        return parse_secrets(json.dumps({"format": 1, "admin": {"password": self.password}}), SOURCE)
+
+    def has_password(self) -> bool:
+        """Whether the box will have an administrator's password."""
+        return bool(self.password) or (self.secrets is not None and self.secrets.has_password)
+
+    def may_keep_password(self) -> bool:
+        """Whether an empty answer keeps what is there: a password, or on a box with keys alone the lack of one."""
+        return bool(self.password) or self.secrets is not None
+
+    def problems(self, profile: HardwareProfile, concern: str = "") -> list[Problem]:
+        """Why the draft cannot work, or with `concern` what of that lies in it; other concerns may be unanswered."""
+        document = self.document()
+        for name, stand_in in _NOT_YET.items():
+            if concern and concern != name and not any(document[name].get(key) for key in stand_in):
+                document[name] = document[name] | stand_in
+        try:
+            found = problems(parse_answers(json.dumps(document), SOURCE), profile, SOURCE)
+        except Refused as refused:
+            found = list(refused.problems)
+        return [problem for problem in found if not concern or problem.path.split(".")[0] == concern]
+
+
+def factory(ports: Sequence[str]) -> Draft:
+    """What a box with these ports starts from before anyone set it up."""
+    return Draft(
+        ports={name: Port() for name in ports} | {ports[0]: Port(addresses=FACTORY_ADDRESS, allow="ping ssh smtp")}
+    )
+
+
+def draft_of(settings: Settings, secrets: Secrets | None, ports: Sequence[str]) -> Draft:
+    """The draft that makes these settings again, on a box with these ports."""
+    tree = settings.model_dump(mode="json")
+    network, clock, mailhost = tree["network"], tree["clock"], tree["mailhost"]
+    set_up = {
+        name: Port(addresses=" ".join(port["addresses"]), allow=" ".join(port["allow"]))
+        for name, port in network["ports"].items()
+    }
+    return Draft(
+        before=settings,
+        mode=tree["mode"],
+        keys=tree["admin"]["keys"],
+        ports={name: Port() for name in ports} | set_up,
+        gateways=" ".join(network["gateways"]),
+        dns=" ".join(network["dns"]),
+        timezone=clock["timezone"],
+        ntp=" ".join(clock["ntp"]),
+        host_name=mailhost["host_name"],
+        local_domain=mailhost["local_domain"],
+        domains=tuple(Domain(**{key: str(value) for key, value in domain.items()}) for domain in tree["domains"]),
+        secrets=secrets,
+    )
+
+
+def keep(draft: Draft, path: Path) -> None:
+    """Store a draft, without its secrets, so that another console or a later session goes on from it."""
+    files.write(path, draft.model_dump_json(exclude_defaults=True), mode=0o600)
+
+
+def kept(path: Path, start: Draft) -> Draft:
+    """The draft of an interrupted setup, if it started from the same settings as `start`; otherwise `start`."""
+    try:
+        found = parse(path.read_text(encoding="utf-8"), str(path), Draft)
+    except (OSError, UnicodeDecodeError, Refused):
+        return start
+    if found.before != start.before:
+        return start
+    return found.but(secrets=start.secrets)
+
+
+def _domain(domain: Domain) -> dict[str, Any]:
+    port = int(domain.port) if domain.port.isdecimal() else domain.port
+    return {"name": domain.name, "server": domain.server, "port": port, "verify": domain.verify}

@@ -1,0 +1,97 @@
+"""The order of the pages. It walks to and fro, keeps the draft after each page, and ends with the review."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from hardware.host.errors import Problem, Refused
+from hardware.profile import HardwareProfile
+from installer.wizard.asking import sentence
+from installer.wizard.draft import Draft
+from installer.wizard.pages import admin, clock, domains, mailhost, mode, network, review
+from installer.wizard.pages.review import Action
+from installer.wizard.ui import Ui, Way
+from overlays.settings import Secrets, Settings
+
+Ask = Callable[[Ui, Draft, HardwareProfile], tuple[Draft, Way]]
+Keep = Callable[[Draft], None]
+REVIEW = "review"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What the person decided, and what is to be done with it: apply or save."""
+
+    draft: Draft
+    settings: Settings
+    secrets: Secrets = field(repr=False)
+    action: Action
+
+
+def screens(draft: Draft) -> dict[str, Ask]:
+    """The pages in their order, by name."""
+    return {
+        "mode": mode.ask,
+        "administrator": admin.ask,
+        **dict(network.screens(draft.ports)),
+        "clock": clock.ask,
+        "mail host": mailhost.ask,
+        "domains": domains.ask,
+    }
+
+
+def run(
+    ui: Ui, profile: HardwareProfile, draft: Draft, keep: Keep, problems: Sequence[Problem] = ()
+) -> Finished | None:
+    """Ask from the draft's screen on until the review says what to do; None when the person goes back past the start.
+
+    `problems` are what the last attempt to apply came back with: the review shows them first.
+    """
+    asks = screens(draft)
+    names = [*asks, REVIEW]
+    here = names.index(draft.screen) if draft.screen in names else 0
+    while here >= 0:
+        draft = draft.but(screen=names[here])
+        keep(draft)
+        if names[here] == REVIEW:
+            outcome = _review(ui, profile, draft, keep, asks, problems)
+            if isinstance(outcome, Finished):
+                return outcome
+            draft, way, problems = outcome, Way.BACK, ()
+        else:
+            draft, way = asks[names[here]](ui, draft, profile)
+            keep(draft)
+        here += 1 if way is Way.NEXT else -1
+    return None
+
+
+def _review(
+    ui: Ui, profile: HardwareProfile, draft: Draft, keep: Keep, asks: dict[str, Ask], problems: Sequence[Problem]
+) -> Finished | Draft:
+    """The review and the corrections made from it; a draft means back."""
+    shown = [sentence(problem, problem.path) for problem in problems]
+    while True:
+        against = objections(draft, profile)
+        answer = review.ask(ui, draft, [*against, *shown], ready=not against)
+        if answer.way is Way.BACK:
+            return draft
+        action = Action(answer.value)
+        if action is not Action.CHANGE:
+            return Finished(draft, draft.settings(), draft.finished_secrets(), action)
+        page = review.choose_page(ui, list(asks))
+        if page.way is Way.NEXT:
+            draft, _ = asks[page.value](ui, draft, profile)
+            keep(draft)
+            shown = []
+
+
+def objections(draft: Draft, profile: HardwareProfile) -> list[str]:
+    """Why the draft cannot be applied, in sentences that name the setting."""
+    found = draft.problems(profile)
+    try:
+        draft.finished_secrets()
+    except Refused as refused:
+        unset = Problem("", "administrator", "the password has to be typed again", "it is never stored with a draft")
+        found = [*found, *(refused.problems if draft.password else [unset])]
+    return [sentence(problem, problem.path) for problem in found]

@@ -1,0 +1,1 @@
+"""One page a concern. Pages do not know each other."""

@@ -1,0 +1,71 @@
+"""The protected domains: whose mail the box takes, and the server that each belongs to."""
+
+from __future__ import annotations
+
+from hardware.host.errors import Problem
+from hardware.profile import HardwareProfile
+from installer.wizard.asking import edit, fill, sentence
+from installer.wizard.draft import Domain, Draft
+from installer.wizard.ui import Field, Head, Ui, Way
+
+HELP = """Mail for a protected domain is taken from anyone and handed to that domain's own server, given by address or \
+by name. Verify says how the box knows a recipient: smtp asks the domain's server before it takes a message; off takes \
+every name. Whatever is not for a protected domain is refused."""
+
+
+def ask(ui: Ui, draft: Draft, profile: HardwareProfile) -> tuple[Draft, Way]:
+    """Ask for the list. What was typed for a domain that was not added in the end is kept for the next try."""
+    typed = draft.new_domain
+
+    def ask_one(domains: tuple[Domain, ...], index: int) -> tuple[Domain, ...]:
+        nonlocal typed
+        new = index == len(domains)
+        domain, way = _ask_one(ui, draft, profile, domains, index, typed if new else domains[index])
+        if new:
+            typed = domain if way is Way.BACK else Domain()
+        return (*domains[:index], domain, *domains[index + 1 :]) if way is Way.NEXT else domains
+
+    def check(domains: tuple[Domain, ...]) -> list[str]:
+        found = draft.but(domains=domains).problems(profile, "domains")
+        return [sentence(problem, _subject(problem, domains)) for problem in found]
+
+    answer = edit(
+        ui,
+        Head("Protected domains", "The domains whose mail this box takes.", HELP),
+        draft.domains,
+        noun="protected domain",
+        name=lambda domain: domain.name,
+        label=lambda domain: f"to {domain.server} port {domain.port}, verify {domain.verify}",
+        ask=ask_one,
+        check=check,
+    )
+    return draft.but(domains=answer.value, new_domain=typed), answer.way
+
+
+def _ask_one(
+    ui: Ui, draft: Draft, profile: HardwareProfile, others: tuple[Domain, ...], index: int, domain: Domain
+) -> tuple[Domain, Way]:
+    def entered(values: tuple[str, ...]) -> Domain:
+        name, server, port, verify = values
+        return Domain(name=name.lower().rstrip("."), server=server.lower(), port=port, verify=verify.lower())
+
+    def check(values: tuple[str, ...]) -> list[Problem]:
+        domains = (*others[:index], entered(values), *others[index + 1 :])
+        return draft.but(domains=domains).problems(profile, "domains")
+
+    path = f"domains.{index}"
+    fields = [
+        Field(f"{path}.name", "Domain", domain.name, "example.com"),
+        Field(f"{path}.server", "Its mail server", domain.server, "address or name"),
+        Field(f"{path}.port", "Port", domain.port),
+        Field(f"{path}.verify", "Verify", domain.verify, "smtp or off"),
+    ]
+    answer = fill(ui, Head("Protected domain", "A domain and the server behind this box.", HELP), fields, check)
+    return entered(answer.value), answer.way
+
+
+def _subject(problem: Problem, domains: tuple[Domain, ...]) -> str:
+    """The domain that a problem is about, by its name."""
+    _, _, rest = problem.path.partition(".")
+    number = rest.split(".")[0]
+    return domains[int(number)].name if number.isdecimal() and int(number) < len(domains) else ""

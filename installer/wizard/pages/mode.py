@@ -1,0 +1,24 @@
+"""The operation mode: asked first, for everything else depends on it."""
+
+from __future__ import annotations
+
+from hardware.profile import HardwareProfile
+from installer.wizard.draft import Draft
+from installer.wizard.ui import Choice, Head, Ui, Way
+from overlays.settings import WORKING_MODES
+
+MEANING = {
+    "gateway": "takes mail for your domains and hands it to their servers",
+    "transparent": "sits unseen in the wire before your servers",
+    "server": "keeps the mailboxes itself",
+}
+HELP = """In gateway mode the MX records of your domains point to this box; it checks the mail and passes it on to \
+your own mail servers. Modes that this version cannot run yet are not offered."""
+
+
+def ask(ui: Ui, draft: Draft, profile: HardwareProfile) -> tuple[Draft, Way]:
+    """Ask for one of the modes that this version can run on this hardware."""
+    modes = [mode.value for mode in WORKING_MODES if mode in profile.op_modes]
+    choices = [Choice(mode, MEANING.get(mode, mode)) for mode in modes]
+    answer = ui.menu(Head("Operation mode", "What is this box to be?", HELP), choices, draft.mode or modes[0])
+    return draft.but(mode=answer.value), answer.way

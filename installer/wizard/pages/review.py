@@ -1,0 +1,60 @@
+"""The review: everything in one view, and what to do with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+
+from installer.wizard.draft import Draft
+from installer.wizard.ui import Answer, Choice, Head, Ui
+
+SHOWN_DOMAINS = 4
+HELP = """Nothing has been changed so far. Apply checks everything with the daemons' own parsers, puts it in force and \
+opens the ports; if something is wrong, the box stays as it is and you come back here. Save writes an answer file that \
+repeats this setup on another box. Change leads to one page and back here."""
+
+
+class Action(Enum):
+    """What can be done with a finished draft."""
+
+    APPLY = "apply"
+    SAVE = "save"
+    CHANGE = "change"
+
+
+def ask(ui: Ui, draft: Draft, problems: Sequence[str], *, ready: bool) -> Answer[str]:
+    """Show the summary; the answer's value is an `Action`'s. Unless the draft is ready it can only be changed."""
+    choices = [
+        Choice(Action.APPLY.value, "Put these settings in force now"),
+        Choice(Action.SAVE.value, "Save them as an answer file"),
+        Choice(Action.CHANGE.value, "Change one page"),
+    ]
+    return ui.menu(Head("Review", summary(draft), HELP, tuple(problems)), choices if ready else choices[2:])
+
+
+def choose_page(ui: Ui, pages: Sequence[str]) -> Answer[str]:
+    """Which page to change."""
+    return ui.menu(Head("Change one page", "", HELP), [Choice(page, "") for page in pages])
+
+
+def summary(draft: Draft) -> str:
+    """The draft as a person reads it, a line a subject; the password only as a fact."""
+    used = {name: port for name, port in draft.ports.items() if port.addresses}
+    keys = f", {len(draft.keys)} SSH key{'s' * (len(draft.keys) > 1)}" if draft.keys else ""
+    domains = [
+        f"{domain.name} to {domain.server} port {domain.port}, verify {domain.verify}" for domain in draft.domains
+    ]
+    more = len(domains) - SHOWN_DOMAINS
+    rows = [
+        ("Mode", draft.mode),
+        ("Administrator", f"password {'set' if draft.has_password() else 'not set'}{keys}"),
+        *((name, f"{port.addresses} ({port.allow or 'nothing allowed'})") for name, port in used.items()),
+        ("Gateway", draft.gateways or "none"),
+        ("Name servers", draft.dns or "none"),
+        ("Clock", f"{draft.timezone}, {f'NTP {draft.ntp}' if draft.ntp else 'no NTP'}"),
+        ("Mail host", f"{draft.host_name}.{draft.local_domain}"),
+        *(("Domain", text) for text in domains[:SHOWN_DOMAINS]),
+        *([("", f"and {more} more")] if more > 0 else []),
+        *([] if domains else [("Domain", "none: no mail is taken")]),
+    ]
+    return "\n".join(f"{name:<14} {value}" for name, value in rows)

@@ -1,0 +1,98 @@
+"""One setup from its first question to the box in service: the flow, and what its end asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from hardware.host.errors import Problem, Refused
+from hardware.profile import HardwareProfile
+from installer.apply.places import Places
+from installer.wizard import flow, saving
+from installer.wizard.dialog import Unusable
+from installer.wizard.draft import Draft, draft_of, factory, keep, kept
+from installer.wizard.pages.review import Action
+from installer.wizard.plain import PlainUi
+from installer.wizard.ui import Choice, Head, Ui, Way
+from overlays.settings import Secrets, Settings
+
+Apply = Callable[[Settings, Secrets, Callable[[str], None]], None]
+SAVE_HELP = """The answer file holds every decision but the secrets. The secrets file holds the hash of the password: \
+who has it can try passwords against it, so keep it apart. On another box, both go into the root of a volume labelled \
+POSTERN."""
+
+
+@dataclass
+class Session:
+    """A setup under way. The draft lives here and, without its secrets, in a file; both outlive a change of the form.
+
+    `apply` puts settings in force, says its progress line by line, and raises `Refused` when nothing changed.
+    """
+
+    ui: Ui
+    profile: HardwareProfile
+    places: Places
+    apply: Apply
+    settings: Settings | None = None
+    secrets: Secrets | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        ports = present_ports(self.places, self.profile)
+        start = draft_of(self.settings, self.secrets, ports) if self.settings else factory(ports)
+        self.path = self.places.run / "wizard-draft"
+        self.draft = kept(self.path, start)
+
+    def run(self) -> bool:
+        """Ask until settings are in force (True) or the person goes back past the first page (False)."""
+        problems: Sequence[Problem] = ()
+        while True:
+            try:
+                finished = flow.run(self.ui, self.profile, self.draft, self._keep, problems)
+                if finished is None:
+                    return False
+                problems = ()
+                secrets = self._hash_once(finished)
+                if finished.action is Action.SAVE:
+                    self._save(finished.settings, secrets)
+                    continue
+                self.apply(finished.settings, secrets, self.ui.say)
+            except Refused as refused:
+                problems = refused.problems
+            except Unusable as reason:
+                self.ui = PlainUi()
+                self.ui.say(f"The full-screen form does not work here ({reason}); plain lines do.")
+            else:
+                self.path.unlink(missing_ok=True)
+                return True
+
+    def _keep(self, draft: Draft) -> None:
+        self.draft = draft
+        keep(draft, self.path)
+
+    def _hash_once(self, finished: flow.Finished) -> Secrets:
+        """The hashed secrets, the same for whatever is done with them: saved and applied hashes are equal."""
+        from installer.apply import plan  # with what renders: late, for the first page must not wait for it
+
+        secrets = plan.hashed(finished.secrets)
+        self.draft = finished.draft.but(secrets=secrets, password="")
+        return secrets
+
+    def _save(self, settings: Settings, secrets: Secrets) -> None:
+        text = "The answer file repeats this setup on another box."
+        choices = [
+            Choice("answers", "The settings alone"),
+            Choice("both", "The settings, and the password's hash apart"),
+        ]
+        answer = self.ui.menu(Head("Save as answer file", text, SAVE_HELP), choices)
+        if answer.way is Way.BACK:
+            return
+        with saving.destination(self.places) as (folder, name):
+            written = saving.save(settings, secrets, folder, with_secrets=answer.value == "both")
+        listed = " and ".join(path.name for path in written)
+        self.ui.notice(Head("Saved", f"{listed} written to {name}.", SAVE_HELP))
+
+
+def present_ports(places: Places, profile: HardwareProfile) -> tuple[str, ...]:
+    """The profile's ports that this unit has; models such as virtual machines may have fewer than the profile names."""
+    found = tuple(name for name in profile.port_names if (places.root / "sys/class/net" / name).exists())
+    return found or profile.port_names

@@ -1,0 +1,262 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hardware.host.errors import Problem, Refused
+from hardware.profile import HardwareProfile
+from installer.apply.places import Places
+from installer.wizard import flow
+from installer.wizard.draft import Draft, factory, keep, kept
+from installer.wizard.pages.review import Action
+from installer.wizard.session import Session, present_ports
+from overlays.settings import Secrets, Settings, dump_answers, parse_answers, parse_secrets
+from tests.unit.installer.wizard.script import Back, Script
+
+PASSWORD = "correct horse 7"
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHVsV2n5xCRiHJ6a4aWkS4iAhB5MWXjC0cXc9d7n8j2L desk"
+
+# Every page once, with what a person types on it.
+MODE = ["gateway"]
+ADMIN = [PASSWORD, (KEY,)]
+PORTS = [("192.0.2.10/24", "ping ssh smtp"), ("10.0.0.1/24, 2001:db8::1/64", "ping,smtp"), (None, None), (None, None)]
+BEYOND = [("192.0.2.1", "192.0.2.53")]
+CLOCK = [("zurich", "192.0.2.123")]
+MAILHOST = [("MX1", "mail.example.org.")]
+DOMAINS = ["add", ("Example.com", "10.0.0.25", None, None), "done"]
+ALL = [*MODE, *ADMIN, *PORTS, *BEYOND, *CLOCK, *MAILHOST, *DOMAINS]
+
+
+@pytest.fixture
+def start(profile: HardwareProfile) -> Draft:
+    return factory(profile.port_names)
+
+
+def run(script: Script, profile: HardwareProfile, draft: Draft) -> flow.Finished:
+    finished = flow.run(script, profile, draft, lambda _: None)
+    assert finished
+    assert not script.answers
+    return finished
+
+
+def test_all_pages_make_settings(profile: HardwareProfile, start: Draft) -> None:
+    script = Script([*ALL, "apply"])
+    finished = run(script, profile, start)
+    assert finished.action is Action.APPLY
+    made = finished.settings
+    assert made.mailhost.fqdn == "mx1.mail.example.org"
+    assert [str(address) for address in made.network.ports["port2"].addresses] == ["10.0.0.1/24", "2001:db8::1/64"]
+    assert list(made.network.ports) == ["port1", "port2"]
+    assert made.clock.timezone == "Europe/Zurich"
+    assert made.domains[0].next_hop == "[10.0.0.25]:25"
+    assert finished.secrets.admin
+    assert PASSWORD not in script.text
+    assert PASSWORD not in repr(finished)
+
+
+def test_answer_file_of_a_run_gives_the_same_settings(profile: HardwareProfile, start: Draft) -> None:
+    settings = run(Script([*ALL, "apply"]), profile, start).settings
+    assert parse_answers(dump_answers(settings), "answers.yaml") == settings
+
+
+def test_factory_defaults_are_offered(profile: HardwareProfile, start: Draft) -> None:
+    script = Script([*ALL, "apply"])
+    run(script, profile, start)
+    addresses, allow = script.forms[1]
+    assert (addresses.value, allow.value) == ("192.168.1.99/24", "ping ssh smtp")
+
+
+def test_back_through_all_pages_loses_nothing(profile: HardwareProfile, start: Draft) -> None:
+    """From the review back to the first page, then forward with Enter alone."""
+    back = [Back()] * 10  # review, domains, mail host, clock, beyond, four ports, administrator
+    forward = ["", "", (None,), *[(None, None)] * 4, (None, None), (None, None), (None, None), "done", "apply"]
+    expected = run(Script([*ALL, "apply"]), profile, start).settings
+    again = Script([*ALL, *back, *forward])
+    assert run(again, profile, start).settings == expected
+
+
+def test_back_keeps_what_was_typed_even_if_it_is_wrong(profile: HardwareProfile, start: Draft) -> None:
+    wrong = Back(("192.0.2.300/24", "ping"))
+    script = Script([*MODE, *ADMIN, wrong, "", (None,), *PORTS, *BEYOND, *CLOCK, *MAILHOST, *DOMAINS, "apply"])
+    run(script, profile, start)
+    assert script.forms[3][0].value == "192.0.2.300/24"
+
+
+def test_a_domain_that_was_not_added_is_still_there_next_time(profile: HardwareProfile, start: Draft) -> None:
+    typed = Back(("example.com", "10.0.0.25", "2525", "off"))
+    domains = ["add", typed, Back(), (None, None), "add", (None, None, None, None), "done"]
+    script = Script([*ALL[:-3], *domains, "apply"])
+    assert run(script, profile, start).settings.domains[0].port == 2525
+
+
+def test_back_past_the_first_page_ends(profile: HardwareProfile, start: Draft) -> None:
+    assert flow.run(Script([Back()]), profile, start, lambda _: None) is None
+
+
+def test_domains_are_changed_and_removed(profile: HardwareProfile, start: Draft) -> None:
+    second = ["add", ("example.net", "10.0.0.26", None, None)]
+    change = ["example.net", "change", (None, "10.0.0.27", None, None)]
+    domains = [*DOMAINS[:2], *second, *change, "example.com", "remove", "done"]
+    settings = run(Script([*ALL[:-3], *domains, "apply"]), profile, start).settings
+    assert [(domain.name, str(domain.server)) for domain in settings.domains] == [("example.net", "10.0.0.27")]
+
+
+def test_review_leads_to_one_page_and_back(profile: HardwareProfile, start: Draft) -> None:
+    change = ["change", "mail host", ("mx2", None), "apply"]
+    assert run(Script([*ALL, *change]), profile, start).settings.mailhost.host_name == "mx2"
+
+
+def test_a_correction_that_breaks_another_page_is_not_applied(profile: HardwareProfile, start: Draft) -> None:
+    """A port that takes the address of a domain's server: right on its own page, and shown on the review."""
+    change = ["change", "network port2", ("10.0.0.25/24", None)]
+    mend = ["change", "network port2", ("10.0.0.1/24", None), "apply"]
+    script = Script([*ALL, *change, *mend])
+    run(script, profile, start)
+    assert "domains.0.server: 10.0.0.25 is the box itself" in script.text
+
+
+WRONG: dict[str, tuple[list[object], object, str]] = {
+    "short password": (MODE, "short", "needs at least 8"),
+    "dull password": (MODE, "aaaaaaaaaaaa", "different characters"),
+    "no password": (MODE, "", "A password is needed"),
+    "first guess": (MODE, "Password123!", "first one that an attacker tries"),
+    "key of no type": ([*MODE, PASSWORD], ("hello",), "'hello' is not a type of SSH key"),
+    "cut key": ([*MODE, PASSWORD], (KEY[:40],), "is not a whole ssh-ed25519 key"),
+    "no prefix": ([*MODE, *ADMIN], ("192.0.2.10", "ping"), "'192.0.2.10' is not an address with its network"),
+    "no address": ([*MODE, *ADMIN], ("192.0.2.300/24", "ping"), "'192.0.2.300/24' is not an address"),
+    "network address": ([*MODE, *ADMIN], ("192.0.2.0/24", "ping"), "is the network itself"),
+    "unknown service": ([*MODE, *ADMIN], ("192.0.2.10/24", "ping http"), "cannot be 'http'"),
+    "overlap": ([*MODE, *ADMIN, PORTS[0]], ("192.0.2.20/25", "ping"), "overlaps 192.0.2.0/24 of port1"),
+    "same address": ([*MODE, *ADMIN, PORTS[0]], ("192.0.2.10/24", "ping"), "is also an address of port1"),
+    "gateway elsewhere": ([*MODE, *ADMIN, *PORTS], ("198.51.100.1", ""), "is in no port's network"),
+    "gateway is the box": ([*MODE, *ADMIN, *PORTS], ("192.0.2.10", ""), "is the box itself"),
+    "two gateways": ([*MODE, *ADMIN, *PORTS], ("192.0.2.1 192.0.2.2", ""), "are both for IPv4"),
+    "four name servers": ([*MODE, *ADMIN, *PORTS], (None, "192.0.2.2 192.0.2.3 192.0.2.4 192.0.2.5"), "only 3"),
+    "name server by name": ([*MODE, *ADMIN, *PORTS], (None, "dns.example.net"), "is not an IP address"),
+    "unknown zone": ([*MODE, *ADMIN, *PORTS, *BEYOND], ("Atlantis", ""), "'Atlantis' is not a known time zone"),
+    "too many zones": ([*MODE, *ADMIN, *PORTS, *BEYOND], ("america", ""), "type more of the name"),
+    "bad time server": ([*MODE, *ADMIN, *PORTS, *BEYOND], (None, "ntp_1"), "is not a domain name"),
+    "no host name": (ALL[:9], ("", "example.org"), "is not a host name"),
+    "full name as host name": (ALL[:9], ("mx1.example.org", "example.org"), "the domain goes into local_domain"),
+    "local domain of one part": (ALL[:9], ("mx1", "local"), "at least two parts"),
+    "domain of one part": ([*ALL[:10], "add"], ("example", "10.0.0.25", None, None), "at least two parts"),
+    "no server": ([*ALL[:10], "add"], ("example.com", "", None, None), "Its mail server: "),
+    "server is the box": ([*ALL[:10], "add"], ("example.com", "10.0.0.1", None, None), "10.0.0.1 is the box itself"),
+    "domain is the box": ([*ALL[:10], "add"], ("mx1.mail.example.org", "10.0.0.25", None, None), "box's own name"),
+    "port of words": ([*ALL[:10], "add"], ("example.com", "10.0.0.25", "smtp", None), "Port: "),
+    "port out of range": ([*ALL[:10], "add"], ("example.com", "10.0.0.25", "70000", None), "65535"),
+    "unknown verify": ([*ALL[:10], "add"], ("example.com", "10.0.0.25", None, "ldap"), "cannot be 'ldap'"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_answer_gets_its_sentence_on_its_page(case: str, profile: HardwareProfile, start: Draft) -> None:
+    before, wrong, sentence = WRONG[case]
+    script = Script([*before, wrong])
+    with pytest.raises(AssertionError, match="the script ends"):
+        flow.run(script, profile, start, lambda _: None)
+    assert sentence in script.text
+    assert "Review" not in script.shown
+    if isinstance(wrong, tuple):
+        first, again = script.forms[-2:]
+        assert [one.path for one in first] == [one.path for one in again]
+        assert [one.value for one in again] == [
+            old.value if new is None else new for old, new in zip(first, wrong, strict=True)
+        ]
+
+
+def test_a_list_without_a_port_for_mail_is_said_on_the_network_page(profile: HardwareProfile, start: Draft) -> None:
+    script = Script([*MODE, *ADMIN, (None, "ping"), *[("", None)] * 3, (None, None)])
+    with pytest.raises(AssertionError, match="the script ends"):
+        flow.run(script, profile, start, lambda _: None)
+    assert "no port lets in smtp" in script.text
+
+
+def test_several_zones_are_offered(profile: HardwareProfile, start: Draft) -> None:
+    script = Script([*ALL[:8], ("indian", ""), "Indian/Maldives", *MAILHOST, *DOMAINS, "apply"])
+    assert run(script, profile, start).settings.clock.timezone == "Indian/Maldives"
+
+
+def test_draft_is_kept_without_secrets_and_resumes(profile: HardwareProfile, start: Draft, tmp_path: Path) -> None:
+    path = tmp_path / "wizard-draft"
+    with pytest.raises(AssertionError, match="the script ends"):
+        flow.run(Script([*MODE, *ADMIN, *PORTS]), profile, start, lambda draft: keep(draft, path))
+    assert PASSWORD not in path.read_text()
+    assert path.stat().st_mode & 0o777 == 0o600
+    resumed = kept(path, start)
+    assert resumed.screen == "network"
+    rest = [*BEYOND, *CLOCK, *MAILHOST, *DOMAINS, "change", "administrator", PASSWORD, (None,), "apply"]
+    script = Script(list(rest))
+    finished = run(script, profile, resumed)
+    assert "the password has to be typed again" in script.text
+    assert finished.settings == run(Script([*ALL, "apply"]), profile, start).settings
+
+
+def test_a_damaged_draft_is_ignored(start: Draft, tmp_path: Path) -> None:
+    path = tmp_path / "wizard-draft"
+    path.write_text('{"screen": 7')
+    assert kept(path, start) is start
+
+
+def session(
+    script: Script, places: Places, profile: HardwareProfile, applied: list[tuple[Settings, Secrets]]
+) -> Session:
+    return Session(script, profile, places, lambda settings, secrets, _: applied.append((settings, secrets)))
+
+
+def test_saved_answer_file_repeats_what_was_applied(profile: HardwareProfile, places: Places) -> None:
+    applied: list[tuple[Settings, Secrets]] = []
+    script = Script([*ALL, "save", "both", "apply"])
+    assert session(script, places, profile, applied).run()
+    folder = places.state / "saved"
+    hidden = folder / "secrets.yaml"
+    assert parse_answers((folder / "answers.yaml").read_text(), "answers.yaml") == applied[0][0]
+    assert parse_secrets(hidden.read_text(), "secrets.yaml") == applied[0][1]
+    assert hidden.stat().st_mode & 0o777 == 0o600
+    assert PASSWORD not in hidden.read_text()
+    assert not (places.run / "wizard-draft").exists()
+
+
+def test_secrets_are_saved_only_if_asked(profile: HardwareProfile, places: Places) -> None:
+    session(Script([*ALL, "save", "answers", "apply"]), places, profile, []).run()
+    assert [path.name for path in (places.state / "saved").iterdir()] == ["answers.yaml"]
+
+
+def test_a_refused_apply_returns_to_the_review_with_everything_kept(profile: HardwareProfile, places: Places) -> None:
+    tries: list[Settings] = []
+
+    def apply(settings: Settings, _secrets: Secrets, _say: object) -> None:
+        tries.append(settings)
+        if len(tries) == 1:
+            raise Refused([Problem("postfix check", "", "port 25 is taken")])
+
+    script = Script([*ALL, "apply", "apply"])
+    assert Session(script, profile, places, apply).run()
+    assert tries[0] == tries[1]
+    assert "port 25 is taken" in script.text
+
+
+def test_setup_of_a_box_in_service_starts_from_its_settings(profile: HardwareProfile, places: Places) -> None:
+    applied: list[tuple[Settings, Secrets]] = []
+    session(Script([*ALL, "apply"]), places, profile, applied).run()
+    settings, secrets = applied[0]
+    routed = settings.model_copy(update={"network": parse_answers(_with_route(settings), "answers.yaml").network})
+    again = Script(["", "", (None,), *[(None, None)] * 4, *[(None, None)] * 3, "done", "apply"])
+    keep_all = replace(session(again, places, profile, applied), settings=routed, secrets=secrets)
+    assert keep_all.run()
+    assert applied[1] == (routed, secrets)
+
+
+def _with_route(settings: Settings) -> str:
+    return dump_answers(settings).replace(
+        "  gateways:", "  routes:\n  - {to: 10.9.0.0/16, via: 10.0.0.254}\n  gateways:"
+    )
+
+
+def test_only_ports_that_are_there_are_asked(profile: HardwareProfile, places: Places) -> None:
+    assert present_ports(places, profile) == profile.port_names
+    for name in ("port1", "port2"):
+        (places.root / "sys/class/net" / name).mkdir(parents=True)
+    assert present_ports(places, profile) == ("port1", "port2")
