@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from fnmatch import fnmatchcase
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias, TypeVar
 
-from pydantic import BeforeValidator, Field, PlainValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
 
 from hardware.host.documents import Frozen
 
@@ -40,6 +40,19 @@ def _address(value: object) -> object:
 Address: TypeAlias = Annotated[str, BeforeValidator(_address)]
 PciAddress: TypeAlias = Annotated[str, BeforeValidator(_address), Field(pattern=f"^{_PCI_ADDRESS.pattern}$")]
 Line: TypeAlias = Annotated[str, Field(min_length=1, pattern=r"^[^\x00-\x1f]+$")]
+
+Item = TypeVar("Item")
+
+
+def _not_empty(value: tuple[Item, ...]) -> tuple[Item, ...]:
+    if not value:
+        raise ValueError("is empty, and one is the least")
+    return value
+
+
+# Not pydantic's min_length: it counts an item that is wrong as one that is not there, and says so too.
+Some: TypeAlias = Annotated[tuple[Item, ...], AfterValidator(_not_empty), Field(json_schema_extra={"minItems": 1})]
+"""A list of at least one."""
 
 
 class Status(StrEnum):
@@ -295,7 +308,7 @@ class TwinNics(Frozen):
     """Ports of one emulated model. A PCI bus above 00 is a root port of its own: buses count 01, 02, ..."""
 
     model: Literal["virtio-net-pci", "e1000", "e1000e", "rtl8139"]  # what QEMU 7.2 and 10.0 both have
-    addresses: Annotated[tuple[PciAddress, ...], Field(min_length=1)]
+    addresses: Some[PciAddress]
 
 
 class Twin(Frozen):

@@ -26,6 +26,7 @@ from hardware.parts import (
     Match,
     Nics,
     OperationMode,
+    Some,
     Status,
     Twin,
 )
@@ -55,14 +56,14 @@ class HardwareProfile(Frozen):
     model: Line
     status: Status
     remarks: tuple[Line, ...] = ()
-    match: Annotated[tuple[Match, ...], Field(min_length=1)]
+    match: Some[Match]
     cpu: Cpu
     ram_mib: Count
-    firmware: Annotated[tuple[Firmware, ...], Field(min_length=1)]
-    consoles: Annotated[tuple[Console, ...], Field(min_length=1)]
+    firmware: Some[Firmware]
+    consoles: Some[Console]
     nics: Nics
-    disks: Annotated[tuple[Disk, ...], Field(min_length=1)]
-    op_modes: Annotated[tuple[OperationMode, ...], Field(min_length=1)]
+    disks: Some[Disk]
+    op_modes: Some[OperationMode]
     sources: dict[str, Annotated[Line, AfterValidator(_source)]] = Field(default_factory=dict)
     twin: Twin
 

@@ -1,0 +1,30 @@
+"""The figures of the table in the documentation are the figures of the code."""
+
+from __future__ import annotations
+
+import pytest
+
+from hardware import profile as profiles
+from hardware import sizing
+from hardware.host.errors import Refused
+
+
+def documented() -> list[tuple[int, ...]]:
+    rows = [line.strip().strip("|").split("|") for line in (sizing.Sizing.__doc__ or "").splitlines() if "|" in line]
+    return [tuple(int(cell) for cell in row) for row in rows[2:]]
+
+
+@pytest.mark.parametrize("row", documented(), ids=lambda row: f"{row[0]} MiB")
+def test_the_table_holds(row: tuple[int, ...]) -> None:
+    size = sizing.for_memory(row[0])
+    assert row[1:] == (size.smtp_processes, size.smtp_client_connections, size.journal_disk_mib, size.journal_run_mib)
+
+
+def test_a_profile_is_sized_by_its_smallest_unit() -> None:
+    assert sizing.for_profile(profiles.load("fortimail-100")) == sizing.for_memory(1024)
+
+
+def test_unknown_memory_is_not_guessed() -> None:
+    profile = profiles.load("vm-uefi").model_copy(update={"ram_mib": "unknown"})
+    with pytest.raises(Refused, match=r"vm-uefi.yaml: ram_mib: services are sized from it"):
+        sizing.for_profile(profile)
