@@ -1,0 +1,90 @@
+"""The Debian archive as the build host reaches it: which mirrors, and in which state they are."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from hardware.host import run
+from hardware.host.errors import Problem, Refused, refuse
+from hardware.host.files import digest_of
+
+# Suites of Debian itself, whatever release the host runs; a third party's repository never has these names.
+_SUITE = re.compile(r"(bookworm|trixie|forky|sid|stable|testing|unstable|oldstable)(-updates|-security)?(/updates)?")
+_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+
+
+@dataclass(frozen=True)
+class Archive:
+    """One suite with its updates: apt source lines, and the digest of the state that the mirrors are in."""
+
+    suite: str
+    sources: tuple[str, ...]
+    state: str
+
+
+def mirrors(main: str = "", security: str = "") -> tuple[str, str]:
+    """The addresses of the main and of the security archive: as given, else as the host's own apt has them."""
+    if not (main and security):
+        listing = run.run(["apt-get", "indextargets", "--format", "$(RELEASE) $(REPO_URI)"]).stdout
+        for suite, address in (line.split(" ", 1) for line in listing.splitlines()):
+            known = _SUITE.fullmatch(suite)
+            if not known:
+                continue
+            if known[2] == "-security" or known[3]:
+                security = security or address
+            else:
+                main = main or address
+    if not main or not security:
+        which = "main" if not main else "security"
+        raise refuse(
+            f"this machine's apt names no Debian {which} archive",
+            f"name one with --{'mirror' if not main else 'security-mirror'} URL",
+            where="apt",
+        )
+    return main, security
+
+
+def inspect(suite: str, main: str, security: str) -> Archive:
+    """Ask the mirrors in which state they are, by the digests of their signed release files (a second's work)."""
+    places = [(main, suite), (main, f"{suite}-updates"), (security, f"{suite}-security")]
+    sources = tuple(f"deb {address} {name} main" for address, name in places)
+    problems, digests = [], []
+    with tempfile.TemporaryDirectory(prefix="postern-") as folder:
+        for address, name in places:
+            target = Path(folder) / name
+            url = f"{address.rstrip('/')}/dists/{name}/InRelease"
+            got = run.run(
+                ["/usr/lib/apt/apt-helper", "-o", "Acquire::Retries=1", "download-file", url, target],
+                timeout=60,
+                check=False,
+            )
+            if got.status or not target.is_file():
+                option = "--security-mirror" if name.endswith("-security") else "--mirror"
+                problems.append(
+                    Problem(
+                        "mirror",
+                        url,
+                        "cannot be reached",
+                        f"name another with {option} URL, set http_proxy, or build from the cache with --offline",
+                    )
+                )
+            else:
+                digests.append(_release_digest(target))
+    if problems:
+        raise Refused(problems)
+    return Archive(suite, sources, digest_of(*digests))
+
+
+def _release_digest(release: Path) -> str:
+    """The digest of a release file's list of indices: its date and its signature alone are no new state."""
+    text = release.read_text(errors="replace")
+    _, _, indices = text.partition("\nSHA256:\n")
+    return digest_of(indices.partition("\n-----BEGIN PGP SIGNATURE-----")[0])
+
+
+def keyring_options() -> list[str]:
+    """How mmdebstrap is told whom to believe: Debian's own keys, wherever the host keeps others."""
+    return [f"--keyring={_KEYRING}"] if _KEYRING.is_file() else []

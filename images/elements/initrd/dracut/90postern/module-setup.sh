@@ -1,0 +1,17 @@
+#!/bin/bash
+# The part of the initrd that is ours: the data partition and a writable /etc.
+
+check() { return 0; }
+
+depends() { echo systemd systemd-repart; }
+
+install() {
+    inst_multiple mkfs.ext4 fsck.ext4 e2fsck mount mkdir
+    inst_simple "$moddir/50-data.conf" /usr/lib/repart.d/50-data.conf
+    inst_simple "$moddir/sysroot-var.mount" "$systemdsystemunitdir/sysroot-var.mount"
+    inst_simple "$moddir/postern-etc.service" "$systemdsystemunitdir/postern-etc.service"
+    inst_simple "$moddir/postern-etc" /usr/lib/postern/postern-etc
+    inst_simple "$moddir/after-root.conf" "$systemdsystemunitdir/systemd-repart.service.d/10-postern.conf"
+    $SYSTEMCTL -q --root "$initdir" add-wants initrd-fs.target sysroot-var.mount
+    $SYSTEMCTL -q --root "$initdir" add-requires initrd.target postern-etc.service
+}
