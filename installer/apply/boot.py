@@ -9,7 +9,7 @@ from hardware import detect
 from hardware.host import files
 from hardware.host.errors import Problem, Refused
 from hardware.host.run import Failed, run
-from installer.apply import answers, pipeline, plan
+from installer.apply import answers, device, pipeline, plan
 from installer.apply.pipeline import Box
 from installer.apply.places import Places, Stage
 from installer.apply.plan import Plan
@@ -35,13 +35,17 @@ def boot(places: Places, say: Say) -> Stage:
     except Refused as refused:
         return refuse_to_run(places, refused, say)
     with files.locked(places.lock):
+        device.ensure(places, device.serial(places), rename=False)
         tidy(box)
         resumed = resume(box, say)
         if resumed:
             prove(box, resumed, say)
             return Stage.IN_SERVICE
         pipeline.enforce(box, plan.of_factory(box.profile))
-    return take_answers(box, say, settle=True)
+    wait_for_devices()
+    stage = take_answers(box, say)
+    places.enter(stage)
+    return stage
 
 
 def refuse_to_run(places: Places, refused: Refused, say: Say) -> Stage:
@@ -77,6 +81,7 @@ def resume(box: Box, say: Say) -> Resumed | None:
             )
             continue
         pipeline.enforce(box, wanted)
+        box.places.enter(Stage.IN_SERVICE)
         return Resumed(box.store.judge(generation, generation.about.verdict, checked=mark), wanted)
     return None
 
@@ -112,11 +117,9 @@ def mark_slot(places: Places, say: Say) -> None:
         say(f"slot {slot.value} works, but the boot loader could not be told: {failure}")
 
 
-def take_answers(box: Box, say: Say, *, settle: bool) -> Stage:
+def take_answers(box: Box, say: Say) -> Stage:
     """Apply an answer file that waits for a box before its set-up. Problems go to the consoles, and nothing changes."""
     try:
-        if settle:
-            wait_for_devices()
         found = answers.find(box.places)
         if found is None:
             return Stage.FACTORY
@@ -130,6 +133,12 @@ def take_answers(box: Box, say: Say, *, settle: bool) -> Stage:
     say(f"in service: generation {outcome.generation.number}, from {found.settings_source}")
     mark_slot(box.places, say)
     return Stage.IN_SERVICE
+
+
+def later_answers(places: Places, say: Say) -> None:
+    """A labelled volume was put in while the box waits for its set-up (udev starts us)."""
+    if places.stage() is Stage.FACTORY:
+        places.enter(take_answers(Box(places, detect.check_box(places.root)), say))
 
 
 def wait_for_devices() -> None:

@@ -1,7 +1,7 @@
 """The secrets that each box makes for itself: SSH host keys, TLS key and certificate. None is in the image.
 
-Each set is made in a folder beside its place, flushed, and renamed: a box that loses power meanwhile has all of a set or
-none of it.
+Each set is made in a folder beside its place, flushed, and renamed: a box that loses power meanwhile has all of a set
+or none of it.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ _NO_SERIAL = re.compile(
 )
 
 
-def ensure(places: Places, name: str) -> bool:
+def ensure(places: Places, name: str, *, rename: bool = True) -> bool:
     """Make what is missing; true if something was. `name` is the box's FQDN, or what `serial` says before it has one.
 
-    When the name has changed, the same key gets a certificate for the new one.
+    When the name has changed, the same key gets a certificate for the new one, unless `rename` is false.
     """
     places.device.mkdir(parents=True, exist_ok=True, mode=0o700)
     places.device.chmod(0o700)
     made_ssh = _make(places.device / "ssh", _ssh_keys)
     tls = places.device / "tls"
     made_tls = _make(tls, lambda folder: _tls_key(folder, name))
-    if not made_tls and _named(tls) != name:
+    if rename and not made_tls and _named(tls) != name:
         _certify(tls, name)
         return True
     return made_ssh or made_tls

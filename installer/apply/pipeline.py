@@ -24,6 +24,7 @@ from installer.apply.store import Generation, Store, Verdict
 from overlays.settings import Secrets, Settings
 from overlays.settings import check as check_settings
 
+STEPS = 6
 BUSY = "another change is being applied at this moment"
 
 
@@ -53,7 +54,7 @@ def apply(
     box: Box, settings: Settings, secrets: Secrets, reason: str, steps: Steps | None = None, source: str = "settings"
 ) -> Outcome:
     """Put settings in force. Raises `Refused` with every problem, or with what did not get well."""
-    say = steps or Steps(6)
+    say = steps or Steps(STEPS)
     store = box.store
     with files.locked(box.places.lock, busy=BUSY):
         with say.step("look for problems"):
@@ -72,6 +73,7 @@ def apply(
                 changes, actions = enforce(box, wanted)
             with say.step("wait for the services"):
                 require_health(box, wanted)
+        box.places.enter(Stage.IN_SERVICE)
         return Outcome(store.judge(generation, Verdict.GOOD), changes, actions)
 
 
@@ -104,7 +106,6 @@ def enforce(box: Box, wanted: Plan) -> tuple[write.Changes, services.Actions]:
     device.ensure(places, wanted.name or device.serial(places))
     changes = write.install(wanted.files, places.root, places.rendered)
     set_host_name(places.root, changes)
-    places.enter(Stage.FACTORY if wanted.fence else Stage.IN_SERVICE)
     return changes, services.begin(wanted) if first else services.bring(wanted, changes.all)
 
 
@@ -137,6 +138,7 @@ def go_to(box: Box, generation: Generation | None) -> str:
         if generation:
             wanted = plan.of(*box.store.load(generation), box.profile)
         enforce(box, wanted)
+        box.places.enter(Stage.IN_SERVICE if generation else Stage.FACTORY)
         ill = health.problems(wanted.services, box.patience)
         if ill:
             what += ", and is not well either: " + "; ".join(map(str, ill))
@@ -146,6 +148,6 @@ def go_to(box: Box, generation: Generation | None) -> str:
 
 
 def set_host_name(root: Path, changes: write.Changes) -> None:
-    """Tell the kernel the name that was rendered; systemd has read /etc/hostname long before."""
+    """Tell the kernel the name that was rendered: systemd read /etc/hostname before it was there."""
     if "etc/hostname" in changes.written and root == Path("/"):
         socket.sethostname((root / "etc/hostname").read_text(encoding="ascii").strip())

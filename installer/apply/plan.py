@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from hardware.host import log
@@ -45,13 +45,17 @@ def of(settings: Settings, secrets: Secrets, profile: HardwareProfile) -> Plan:
 
 
 def of_factory(profile: HardwareProfile) -> Plan:
-    """The plan before set-up: of the services only those that read a file which is rendered then (the network)."""
+    """The plan before set-up: it runs the services that find everything they read among the few files of that state."""
     files = render.render_boot(None, None, profile)
+
+    def complete(service: Service) -> bool:
+        return all(any(path.startswith(start) for path in files) for start in service.reads)
+
     every = (service for overlay in overlays().values() for service in overlay.services)
-    return Plan(files, tuple(one for one in every if concerns(one, files)), fence=True)
+    return Plan(files, tuple(service for service in every if complete(service)), fence=True)
 
 
-def concerns(service: Service, paths: Mapping[str, object] | frozenset[str]) -> bool:
+def reads(service: Service, paths: Iterable[str]) -> bool:
     """Does the service read one of these files?"""
     return any(path.startswith(service.reads) for path in paths)
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hardware.host.run import Failed, run
-from installer.apply.plan import Plan, concerns
-from overlays.overlay import OnChange, Service
+from installer.apply.plan import Plan, reads
+from overlays.overlay import OnChange
 
 FENCE = "postern-fence.service"
 _LONGEST = 180.0
@@ -48,11 +48,11 @@ def bring(plan: Plan, changed: frozenset[str]) -> Actions:
     """
     states = show([*plan.units, *plan.unneeded])
     running = {unit for unit, state in states.items() if state.active in ("active", "activating", "reloading")}
-    touched = [service for service in plan.services if service.unit in running and concerns(service, changed)]
+    touched = [one for one in plan.services if one.unit in running and reads(one, changed)]
     actions = Actions(
         started=tuple(unit for unit in plan.units if unit not in running),
-        restarted=_units(touched, OnChange.RESTART),
-        reloaded=_units(touched, OnChange.RELOAD),
+        restarted=tuple(one.unit for one in touched if one.on_change is OnChange.RESTART),
+        reloaded=tuple(one.unit for one in touched if one.on_change is OnChange.RELOAD),
         stopped=tuple(unit for unit in plan.unneeded if unit in running),
     )
     if plan.fence:
@@ -99,10 +99,6 @@ def journal_of(unit: str) -> str:
         return " / ".join(run(argv, timeout=30).stdout.split("\n")).strip(" /")
     except Failed:
         return ""
-
-
-def _units(services: Iterable[Service], kind: OnChange) -> tuple[str, ...]:
-    return tuple(service.unit for service in services if service.on_change is kind)
 
 
 def _short(unit: str) -> str:

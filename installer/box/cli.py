@@ -1,0 +1,156 @@
+"""The command line of `postern`: words into calls, refusals into lines and exit statuses. No logic."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hardware.host import run
+from hardware.host.errors import Refused
+from hardware.host.log import clean
+from installer.apply.places import Places
+
+COMMAND = "/usr/bin/postern"
+OK, FAULT_OF_OURS, REFUSED, INTERRUPTED = 0, 1, 2, 130
+
+EPILOG = """exit status: 0 done; 1 a fault of ours, with a traceback; 2 refused, a line a reason; 130 interrupted.
+NO_COLOR is respected."""
+
+
+def main(words: Sequence[str], root: Path = Path("/")) -> int:
+    """Run one command and return its exit status."""
+    arguments = parser().parse_args(words)
+    if os.geteuid() != 0 and root == Path("/"):
+        run.replace(["sudo", "--", COMMAND, *words, *_editor(arguments)])
+    try:
+        return _dispatch(arguments, Places(root))
+    except Refused as refused:
+        for problem in refused.problems:
+            print(clean(str(problem)), file=sys.stderr)
+        return REFUSED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output (head, less) has left; nothing of it is missed.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every command with its help."""
+    top = argparse.ArgumentParser(prog="postern", description="Look after this mail appliance.", epilog=EPILOG)
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    status = commands.add_parser("status", help="mode, hardware, version, ports, services, queue, disk")
+    status.add_argument("--json", action="store_true", help="the same for a program")
+
+    setup = commands.add_parser("setup", help="run the setup wizard on this terminal, or take an answer file")
+    _answer_file(setup, "--answers", required=False)
+    setup.add_argument("--plain", action="store_true", help="plain lines instead of the full-screen form")
+
+    apply = commands.add_parser("apply", help="put the settings in force again, or those of an answer file")
+    _answer_file(apply, "answers", required=False)
+    apply.add_argument("--reason", default="", help="why, for the history")
+
+    settings = commands.add_parser("settings", help="show, edit, save the settings; go back to earlier ones")
+    verbs = settings.add_subparsers(dest="verb", required=True, metavar="VERB")
+    show = verbs.add_parser("show", help="the settings in force, as an answer file without secrets")
+    show.add_argument("number", nargs="?", type=int, help="those of an earlier generation")
+    edit = verbs.add_parser("edit", help="change the settings in an editor, then apply them")
+    edit.add_argument("--editor", help="the editor (default: $EDITOR, or what the box has)")
+    edit.add_argument("--reason", default="", help="why, for the history")
+    history = verbs.add_parser("history", help="the generations that are kept, newest first")
+    history.add_argument("--json", action="store_true", help="the same for a program")
+    back = verbs.add_parser("rollback", help="apply the settings of an earlier generation")
+    back.add_argument("number", nargs="?", type=int, help="which (default: the one before that was in service)")
+    save = verbs.add_parser("save", help="write the settings in force as an answer file")
+    save.add_argument("file", nargs="?", type=Path, help="the file to write (default: this terminal)")
+    save.add_argument("--secrets", type=Path, help="write the secrets file too, readable by its owner only")
+
+    log = commands.add_parser("log", help="what the box has to say")
+    log.add_argument(
+        "part", nargs="?", choices=("all", "mail", "system"), default="all", help="whose lines (default: all)"
+    )
+    log.add_argument("-f", "--follow", action="store_true", help="go on as new lines come")
+    log.add_argument("--since", metavar="TIME", help="such as today, '1 hour ago', '2026-01-31 12:00'")
+    log.add_argument(
+        "-n", "--lines", type=int, default=200, metavar="N", help="at most the last N lines (default: 200)"
+    )
+
+    reset = commands.add_parser("factory-reset", help="back to the state before set-up")
+    mail = reset.add_mutually_exclusive_group()
+    mail.add_argument("--keep-mail", action="store_true", help="forget settings and keys; queue and logs stay")
+    mail.add_argument("--wipe-mail", action="store_true", help="make the whole data partition anew")
+    reset.add_argument("--yes", action="store_true", help="do not ask")
+
+    # What units and consoles run; not for people, so without help.
+    commands.add_parser("boot")
+    commands.add_parser("answers")
+    commands.add_parser("console").add_argument("terminal", nargs="?", default="console")
+    return top
+
+
+def _answer_file(command: argparse.ArgumentParser, name: str, *, required: bool) -> None:
+    given = {"metavar": "FILE", "type": Path, "help": "the answer file"}
+    if name.startswith("-"):
+        command.add_argument(name, required=required, **given)  # type: ignore[arg-type]  # argparse takes them all
+    else:
+        command.add_argument(name, nargs="?", **given)  # type: ignore[arg-type]  # the same
+    command.add_argument("--secrets", type=Path, metavar="FILE", help="the secrets file (default: those in force)")
+    command.add_argument("--check", action="store_true", help="only list the problems, change nothing")
+
+
+def _editor(arguments: argparse.Namespace) -> list[str]:
+    """sudo drops the environment: the caller's editor goes along as an option."""
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
+    wanted = arguments.command == "settings" and arguments.verb == "edit" and not arguments.editor
+    return ["--editor", editor] if wanted and editor else []
+
+
+def _dispatch(arguments: argparse.Namespace, places: Places) -> int:
+    """Each command imports what it needs: `postern boot` is on the way to the first mail."""
+    command = arguments.command
+    if command in ("apply", "setup", "settings"):
+        # A change of the network may cut the line that it was asked for on; it goes on to its end all the same.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    if command == "boot":
+        from installer.apply.boot import boot
+
+        boot(places, _say)
+    elif command == "answers":
+        from installer.apply.boot import later_answers
+
+        later_answers(places, _say)
+    elif command == "console":
+        from installer.wizard import console
+
+        console.main([arguments.terminal], places.root)
+    elif command == "status":
+        from installer.box import status
+
+        print(status.report(places, as_json=arguments.json))
+    elif command in ("setup", "apply"):
+        from installer.box import change
+
+        change.main(places, arguments)
+    elif command == "settings":
+        from installer.box import settings
+
+        settings.main(places, arguments)
+    elif command == "log":
+        from installer.box import log
+
+        log.follow(places, arguments.part, arguments.follow, arguments.since, arguments.lines)
+    else:
+        from installer.box import reset
+
+        reset.main(places, arguments)
+    return OK
+
+
+def _say(line: str) -> None:
+    print(clean(line), flush=True)
