@@ -215,7 +215,7 @@ def main(arguments: list[str] | None = None, root: Path = Path("/")) -> None:
     Console(words[0] if words else "console", Places(root)).serve()
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP):
         signal.signal(number, signal.SIG_DFL)
-    run.replace(["/bin/login"])
+    run.replace(["login"])
 
 
 if __name__ == "__main__":

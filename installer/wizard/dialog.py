@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import IntEnum
@@ -14,6 +15,8 @@ from installer.wizard.ui import Answer, Choice, Field, Head, HungUp, Way
 
 WIDTH = 76
 ROWS = 24
+FRAME = 6  # lines of a box that are neither text nor list: borders and buttons
+INTERRUPTS = 5  # in a row, before it is rather dialog that cannot start
 RCFILE = Path(__file__).with_name("dialogrc")
 # Terminals that draw lines without a second character set being switched on and off for every corner.
 DRAWS_LINES = ("linux", "xterm", "screen", "tmux")
@@ -41,14 +44,16 @@ class DialogUi:
         self.options = [] if term.startswith(DRAWS_LINES) else ["--ascii-lines"]
 
     def notice(self, head: Head) -> None:
-        while self._show(["--title", head.title, "--ok-label", "OK"], ["--msgbox", _above(head), "0", str(WIDTH)])[0]:
+        text = _wrapped(_above(head))
+        box = ["--msgbox", "\n".join(text), str(min(ROWS, len(text) + 5)), str(WIDTH)]
+        while self._show(["--title", head.title, "--ok-label", "OK"], box)[0]:
             pass
 
     def menu(self, head: Head, choices: Sequence[Choice], chosen: str = "") -> Answer[str]:
         head = self._shortened(head, len(choices))
         while True:
             rows = [word for choice in choices for word in (choice.name, choice.label)]
-            box = ["--menu", _above(head), "0", str(WIDTH), "0", *_escaped(rows)]
+            box = ["--menu", *_sized(_above(head), len(choices)), *_escaped(rows)]
             status, lines = self._ask(head, box, ["--default-item", *_escaped([chosen])] if chosen else [])
             picked = lines[0] if lines else chosen
             if status is not _Status.HELP:
@@ -57,7 +62,8 @@ class DialogUi:
 
     def form(self, head: Head, fields: Sequence[Field]) -> Answer[tuple[str, ...]]:
         while True:
-            status, lines = self._ask(head, ["--form", _above(head, fields), "0", str(WIDTH), "0", *_lines(fields)])
+            box = ["--form", *_sized(_above(head, fields), len(fields)), *_lines(fields)]
+            status, lines = self._ask(head, box)
             typed = lines[1:] if status is _Status.HELP else lines
             if len(typed) == len(fields):
                 fields = [replace(field, value=value.strip()) for field, value in zip(fields, typed, strict=True)]
@@ -82,7 +88,7 @@ class DialogUi:
     def _hidden(self, head: Head, prompt: str) -> Answer[str]:
         text = "\n\n".join(part for part in (_above(head), prompt) if part)
         while True:
-            status, lines = self._ask(head, ["--passwordbox", text, "0", str(WIDTH)])
+            status, lines = self._ask(head, ["--passwordbox", *_sized(text, 1)[:3]])
             if status is _Status.EXTRA:
                 return Answer(Way.BACK, "")
             if status is _Status.OK:
@@ -100,7 +106,7 @@ class DialogUi:
     def _show(self, options: Sequence[str], box: Sequence[str]) -> tuple[_Status, list[str]]:
         """Run dialog until a button was pressed; an interrupt only draws the question again."""
         fixed = ["--output-fd", "3", "--no-shadow", "--no-collapse", "--cr-wrap", "--no-nl-expand", *self.options]
-        while True:
+        for _ in range(INTERRUPTS):
             try:
                 done = run.attach(["dialog", *fixed, *options, *box], env={"DIALOGRC": str(RCFILE)})
             except run.Failed as missing:
@@ -111,11 +117,11 @@ class DialogUi:
                 raise Unusable(f"dialog ended with status {done.status}")
             if done.status != _Status.CANCEL:
                 return _Status(done.status), done.stdout.splitlines()
+        raise Unusable("dialog ends as soon as it starts")
 
     def _shortened(self, head: Head, choices: int) -> Head:
         """A head that leaves room for the choices; a longer text is shown on its own first, where it scrolls."""
-        room = ROWS - 8 - min(choices, 5)
-        if len(_above(head).splitlines()) <= room:
+        if len(_wrapped(_above(head))) + FRAME + min(choices, 5) <= ROWS:
             return head
         self.notice(head)
         return replace(head, text="", problems=())
@@ -125,6 +131,18 @@ def _above(head: Head, fields: Sequence[Field] = ()) -> str:
     """The text over a question: what is wrong comes first."""
     wrong = [*head.problems, *(f"{field.label}: {field.problem}" for field in fields if field.problem)]
     return "\n\n".join(part for part in ("\n".join(f"! {text}" for text in wrong), head.text) if part)
+
+
+def _wrapped(text: str) -> list[str]:
+    """A text in the lines that fit the box. dialog's own count of them is wrong for texts with line ends."""
+    return [part for line in text.splitlines() for part in textwrap.wrap(line, WIDTH - 4) or [""]]
+
+
+def _sized(text: str, rows: int) -> list[str]:
+    """The text, height, width and height of the list of a box with that many rows; longer lists scroll."""
+    lines = _wrapped(text)
+    room = max(1, min(rows, ROWS - FRAME - len(lines)))
+    return ["\n".join(lines), str(min(ROWS, len(lines) + room + FRAME)), str(WIDTH), str(room)]
 
 
 def _lines(fields: Sequence[Field]) -> list[str]:

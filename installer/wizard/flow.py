@@ -70,7 +70,7 @@ def _review(
     ui: Ui, profile: HardwareProfile, draft: Draft, keep: Keep, asks: dict[str, Ask], problems: Sequence[Problem]
 ) -> Finished | Draft:
     """The review and the corrections made from it; a draft means back."""
-    shown = [sentence(problem, problem.path) for problem in problems]
+    shown = [str(problem) for problem in problems]  # with what said so: a parser, a service
     while True:
         against = objections(draft, profile)
         answer = review.ask(ui, draft, [*against, *shown], ready=not against)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,14 +20,19 @@ PASSWORD = "correct horse 7"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHVsV2n5xCRiHJ6a4aWkS4iAhB5MWXjC0cXc9d7n8j2L desk"
 
 # Every page once, with what a person types on it.
-MODE = ["gateway"]
-ADMIN = [PASSWORD, (KEY,)]
-PORTS = [("192.0.2.10/24", "ping ssh smtp"), ("10.0.0.1/24, 2001:db8::1/64", "ping,smtp"), (None, None), (None, None)]
-BEYOND = [("192.0.2.1", "192.0.2.53")]
-CLOCK = [("zurich", "192.0.2.123")]
-MAILHOST = [("MX1", "mail.example.org.")]
-DOMAINS = ["add", ("Example.com", "10.0.0.25", None, None), "done"]
-ALL = [*MODE, *ADMIN, *PORTS, *BEYOND, *CLOCK, *MAILHOST, *DOMAINS]
+MODE: list[object] = ["gateway"]
+ADMIN: list[object] = [PASSWORD, (KEY,)]
+PORTS: list[object] = [
+    ("192.0.2.10/24", "ping ssh smtp"),
+    ("10.0.0.1/24, 2001:db8::1/64", "ping,smtp"),
+    (None, None),
+    (None, None),
+]
+BEYOND: list[object] = [("192.0.2.1", "192.0.2.53")]
+CLOCK: list[object] = [("zurich", "192.0.2.123")]
+MAILHOST: list[object] = [("MX1", "mail.example.org.")]
+DOMAINS: list[object] = ["add", ("Example.com", "10.0.0.25", None, None), "done"]
+ALL: list[object] = [*MODE, *ADMIN, *PORTS, *BEYOND, *CLOCK, *MAILHOST, *DOMAINS]
 
 
 @pytest.fixture
@@ -260,3 +266,24 @@ def test_only_ports_that_are_there_are_asked(profile: HardwareProfile, places: P
     for name in ("port1", "port2"):
         (places.root / "sys/class/net" / name).mkdir(parents=True)
     assert present_ports(places, profile) == ("port1", "port2")
+
+
+def test_answers_go_to_the_labelled_volume(
+    profile: HardwareProfile, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a `mount` that knows only ext4, as it would be for a stick of that kind."""
+    device = places.root / "dev/disk/by-label/POSTERN"
+    device.parent.mkdir(parents=True)
+    device.touch()
+    programs = places.root / "programs"
+    programs.mkdir()
+    for name, body in (("mount", 'case "$*" in *vfat*) exit 32;; esac'), ("umount", "")):
+        (programs / name).write_text(f'#!/bin/sh\necho {name} "$@" >>{places.root}/calls\n{body}\n')
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    script = Script([*ALL, "save", "answers", "apply"])
+    session(script, places, profile, []).run()
+    assert "answers.yaml written to volume POSTERN" in script.text
+    assert (places.run / "save/answers.yaml").exists()
+    calls = (places.root / "calls").read_text().splitlines()
+    assert [call.split()[0] for call in calls] == ["mount", "mount", "umount"]

@@ -1,0 +1,87 @@
+"""A console with somebody at it: the program on a pseudo-terminal, and for the full-screen form the screen it draws."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pexpect
+import pyte
+
+REPOSITORY = Path(__file__).parents[4]
+PATIENCE = 30
+
+
+def make_root(root: Path) -> Path:
+    """What the console program reads of a box."""
+    (root / "proc/sys/kernel").mkdir(parents=True)
+    (root / "proc/cmdline").write_text("quiet postern.profile=fortimail-100 postern.force\n")
+    (root / "proc/sys/kernel/printk").write_text("4 4 1 7\n")
+    (root / "usr/lib").mkdir(parents=True)
+    (root / "usr/lib/os-release").write_text('IMAGE_VERSION="0.1.0"\n')
+    (root / "run/postern").mkdir(parents=True)
+    (root / "bin").mkdir()
+    login = root / "bin/login"
+    login.write_text("#!/bin/sh\necho 'the login program'\n")
+    login.chmod(0o755)
+    return root
+
+
+def start(root: Path, tty: str = "ttyS0", **variables: str) -> pexpect.spawn[str]:
+    """The console program of that box, on a terminal of 80 columns and 24 lines."""
+    environment: Mapping[str, str] = os.environ | {
+        "TERM": "vt220",
+        "PATH": f"{root / 'bin'}:{os.environ['PATH']}",
+        **variables,
+    }
+    words = ["-m", "tests.unit.installer.wizard.box", str(root), tty]
+    return pexpect.spawn(
+        sys.executable,
+        words,
+        cwd=str(REPOSITORY),
+        env=environment,
+        dimensions=(24, 80),
+        encoding="utf-8",
+        timeout=PATIENCE,
+    )
+
+
+class Screen:
+    """The 80x24 characters that a person sees, and how many bytes it took to draw them."""
+
+    def __init__(self, child: pexpect.spawn[str]) -> None:
+        self.child = child
+        self.screen = pyte.Screen(80, 24)
+        self.stream = pyte.Stream(self.screen)
+        self.log = ""
+        self.received = 0
+
+    @property
+    def text(self) -> str:
+        return "\n".join(line.rstrip() for line in self.screen.display)
+
+    def wait(self, pattern: str) -> str:
+        """Read until the screen shows a pattern and the program draws no more; the text on the screen."""
+        self.received = 0
+        for _ in range(PATIENCE * 10):
+            try:
+                self._take(self.child.read_nonblocking(4096, timeout=0.1))
+            except pexpect.TIMEOUT:
+                if re.search(pattern, self.text):
+                    return self.text
+            except pexpect.EOF:
+                if re.search(pattern, self.text):
+                    return self.text
+                break
+        raise AssertionError(f"{pattern!r} did not appear on:\n{self.text}")
+
+    def send(self, keys: str) -> None:
+        self.child.send(keys)
+
+    def _take(self, text: str) -> None:
+        self.received += len(text)
+        self.log += text
+        self.stream.feed(text)

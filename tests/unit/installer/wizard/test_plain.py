@@ -1,0 +1,218 @@
+"""The plain form by a program at a real terminal: only lines, and every word of the operator's in plain sight."""
+
+from __future__ import annotations
+
+import io
+import re
+import signal
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from installer.apply.places import Places
+from installer.apply.store import Store
+from installer.wizard.plain import PlainUi
+from installer.wizard.ui import Choice, Field, Head, HungUp, Way
+from tests.unit.installer.wizard.terminal import make_root, start
+
+PASSWORD = "correct horse 7"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return make_root(tmp_path)
+
+
+def to_domains(child: pexpect.spawn[str]) -> None:
+    """From the welcome to the menu of protected domains, one answer wrong on the way."""
+    talk = [
+        (r"console ttyS0\)", "plain"),
+        (r"Your choice \[1\]: ", ""),
+        (r"Password \(not shown\): ", PASSWORD),
+        (r"The same again \(not shown\): ", PASSWORD),
+        (r"SSH public key .*: ", ""),
+        (r"== Network: port1 ==[\s\S]*Addresses \(with prefix\) \[192.168.1.99/24\]: ", "192.0.2.10"),
+        (r"Allowed services .*\[ping ssh smtp\]: ", ""),
+        (r"! Addresses: '192.0.2.10' is not an address[\s\S]*\[192.0.2.10\]: ", "192.0.2.10/24"),
+        (r"Allowed services .*\[ping ssh smtp\]: ", ""),
+    ]
+    for port in ("port2", "port3", "port4"):
+        talk += [(rf"== Network: {port} ==[\s\S]*Addresses .*\[\]: ", ""), (r"Allowed services .*: ", "")]
+    talk += [
+        (r"Default gateway .*: ", "192.0.2.1"),
+        (r"Name servers .*: ", "192.0.2.53"),
+        (r"Time zone .*\[UTC\]: ", "zurich"),
+        (r"NTP servers .*: ", ""),
+        (r"Host name .*: ", "mx1"),
+        (r"Local domain .*: ", "mail.example.org"),
+    ]
+    for prompt, answer in talk:
+        child.expect(prompt)
+        child.sendline(answer)
+
+
+def add_domain(child: pexpect.spawn[str]) -> None:
+    talk = [
+        (r"Your choice \[1\]: ", "add"),
+        (r"Domain .*: ", "example.com"),
+        (r"Its mail server .*: ", "192.0.2.25"),
+        (r"Port \[25\]: ", ""),
+        (r"Verify .*: ", ""),
+        (r"Your choice \[3\]: ", "done"),
+    ]
+    for prompt, answer in talk:
+        child.expect(prompt)
+        child.sendline(answer)
+
+
+def test_from_the_welcome_to_service(root: Path) -> None:
+    (root / "run/postern/refuse-once").write_text("port 25 is taken")
+    child = start(root, TERM="dumb")
+    heard = io.StringIO()
+    child.logfile_read = heard
+    to_domains(child)
+    add_domain(child)
+    child.expect(r"Mail host      mx1.mail.example.org")
+    child.expect(r"Domain         example.com to 192.0.2.25 port 25, verify smtp")
+    child.expect(r"Your choice \[1\]: ")
+    child.sendline("apply")
+    child.expect(r"Applying the settings for fortimail-100:")
+    child.expect(r"! nft: port 25 is taken[\s\S]*Your choice \[1\]: ")
+    child.sendline("1")
+    child.expect("Log in as admin")
+    child.expect("the login program")
+    child.expect(pexpect.EOF)
+    assert PASSWORD not in heard.getvalue()
+    assert "\x1b" not in heard.getvalue()
+    assert (root / "proc/sys/kernel/printk").read_text() == "4 4 1 7\n"
+    places = Places(root)
+    store = Store(places)
+    current = store.current()
+    assert current
+    settings, secrets = store.load(current)
+    assert settings.clock.timezone == "Europe/Zurich"
+    assert secrets.has_password
+    assert not (places.run / "wizard-draft").exists()
+
+
+def test_an_interrupted_setup_goes_on_elsewhere(root: Path) -> None:
+    child = start(root)
+    to_domains(child)
+    child.expect(r"Your choice \[1\]: ")
+    other = start(root, "tty1")
+    other.expect("is being set up on console ttyS0")
+    child.kill(signal.SIGHUP)
+    child.wait()
+    other.expect(r"Press Enter to set it up here \(console tty1\)")
+    other.sendline("plain")
+    other.expect("== Protected domains ==")
+    add_domain(other)
+    other.expect("! administrator: the password has to be typed again")
+    other.close(force=True)
+
+
+def test_neither_ctrl_c_nor_end_of_input_leads_out(root: Path) -> None:
+    child = start(root)
+    child.expect(r"console ttyS0\)")
+    child.sendcontrol("c")
+    child.sendline("plain")
+    child.expect(r"Your choice \[1\]: ")
+    for key in ("c", "z", "\\"):
+        child.sendcontrol(key)
+    child.sendline("")
+    child.expect(r"Password \(not shown\): ")
+    child.sendline("<")
+    child.expect(r"Your choice \[1\]: ")
+    child.sendeof()
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0  # getty starts it again
+
+
+def test_a_refused_box_offers_no_setup(root: Path) -> None:
+    (root / "run/postern/refused.txt").write_text("this image is for fortimail-100, and this box looks like vm-uefi\n")
+    child = start(root)
+    child.expect("this image is for fortimail-100")
+    child.sendline("plain")
+    child.expect("cannot be set up with this image")
+    child.close(force=True)
+
+
+def test_problems_of_an_answer_file_are_on_the_welcome(root: Path) -> None:
+    (root / "run/postern/answers-problems.txt").write_text("answers.yaml: mode: is missing\n")
+    child = start(root)
+    child.expect("answers.yaml: mode: is missing[\\s\\S]*Press Enter")
+    child.close(force=True)
+
+
+def test_a_box_in_service_has_a_login(root: Path) -> None:
+    (root / "run/postern/stage").write_text("in-service\n")
+    child = start(root)
+    child.expect("the login program")
+    child.close(force=True)
+
+
+HEAD = Head("Title", "Text.", "This is the help.")
+
+
+def ask(*lines: str) -> tuple[PlainUi, io.StringIO]:
+    target = io.StringIO()
+    return PlainUi(io.StringIO("".join(f"{line}\n" for line in lines)), target), target
+
+
+def test_form_goes_back_within_itself_and_out() -> None:
+    fields = [Field("a", "First", "1"), Field("b", "Second", "2")]
+    ui, _ = ask("one", "back", "", "two")
+    assert ui.form(HEAD, fields).value == ("one", "two")
+    ui, _ = ask("one", "<", "<")
+    answer = ui.form(HEAD, fields)
+    assert (answer.way, answer.value) == (Way.BACK, ("one", "2"))
+
+
+def test_form_starts_at_the_field_with_the_problem() -> None:
+    ui, target = ask("right")
+    fields = [Field("a", "First", "1"), Field("b", "Second", "wrong", problem="is wrong")]
+    assert ui.form(HEAD, fields).value == ("1", "right")
+    assert "! Second: is wrong" in target.getvalue()
+
+
+def test_minus_empties_a_field_and_help_asks_again() -> None:
+    ui, target = ask("?", "-")
+    assert ui.form(HEAD, [Field("a", "First", "1")]).value == ("",)
+    assert "This is the help." in target.getvalue()
+    assert "goes back" in target.getvalue()
+
+
+def test_menu_takes_number_word_or_default() -> None:
+    choices = [Choice("apply", "do it"), Choice("save", "keep it")]
+    for typed, name in (("2", "save"), ("SAVE", "save"), ("", "apply")):
+        ui, _ = ask(typed)
+        assert ui.menu(HEAD, choices).value == name
+    ui, target = ask("3", "1")
+    assert ui.menu(HEAD, choices, "save").value == "apply"
+    assert "! 3 is not a choice" in target.getvalue()
+
+
+def test_secret_is_asked_until_both_are_the_same() -> None:
+    ui, target = ask("one two", "one tow", "one two", "one two")
+    assert ui.secret(HEAD, "Password").value == "one two"
+    assert "not the same" in target.getvalue()
+
+
+def test_arrow_keys_leave_nothing_behind() -> None:
+    ui, _ = ask("\x1b[Amx1\x1b[D\x1bOP")
+    assert ui.form(HEAD, [Field("a", "Host name")]).value == ("mx1",)
+
+
+def test_lines_are_wrapped_at_the_width_of_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    ui, target = ask("")
+    ui.notice(Head("Title", "a long text " * 20))
+    assert max(len(line) for line in re.split(r"\n", target.getvalue())) < 40
+
+
+def test_end_of_input_hangs_up() -> None:
+    ui, _ = ask()
+    with pytest.raises(HungUp):
+        ui.notice(HEAD)
