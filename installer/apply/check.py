@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from hardware.host.errors import Problem, Refused
-from hardware.host.run import Failed, run
+from hardware.host.run import Failed, environment, run
 from overlays.overlay import Check
 
 _LONGEST = 120.0
@@ -27,8 +28,10 @@ def require_accepted(checks: Iterable[Check], candidate: Path) -> None:
 def _complaint(check: Check, candidate: Path) -> Problem | None:
     argv = check.command(candidate)
     name = Path(argv[0]).name
+    # By its full path: sshd insists on it.
+    program = shutil.which(argv[0], path=environment()["PATH"]) or argv[0]
     try:
-        done = run(argv, timeout=_LONGEST, check=False)
+        done = run([program, *argv[1:]], timeout=_LONGEST, check=False)
     except Failed as failed:
         return Problem(name, "", str(failed).splitlines()[0])
     if done.status == 0 and not (check.silent and done.stderr.strip()):

@@ -7,7 +7,9 @@ not yet proved itself is judged at the next boot.
 
 from __future__ import annotations
 
+import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,6 +37,7 @@ class Box:
     places: Places
     profile: HardwareProfile
     patience: float = health.PATIENCE  # seconds until a service must be well
+    ask: health.Ask = health.silence
 
     @property
     def store(self) -> Store:
@@ -94,8 +97,8 @@ def accept(box: Box, wanted: Plan, known: str = "") -> str:
     """
     mark = f"{box.places.image}:{write.digest_all(wanted.files)}" if box.places.image else ""
     if not mark or mark != known:
-        write.lay_out(wanted.files, box.places.candidate)
-        check.require_accepted(wanted.checks, box.places.candidate)
+        with write.laid_out(wanted.files, box.places.candidate) as candidate:
+            check.require_accepted(wanted.checks, candidate)
     return mark
 
 
@@ -111,7 +114,7 @@ def enforce(box: Box, wanted: Plan) -> tuple[write.Changes, services.Actions]:
 
 def require_health(box: Box, wanted: Plan) -> None:
     """Raises `Refused` with every service that does not get well."""
-    found = health.problems(wanted.services, box.patience)
+    found = health.problems(wanted.services, box.patience, box.ask)
     if found:
         raise Refused(found)
 
@@ -122,12 +125,26 @@ def returning(box: Box, generation: Generation, before: Generation | None) -> It
     try:
         yield
     except BaseException as failure:
-        box.store.switch(before)
-        box.store.judge(generation, Verdict.FAILED)
-        news = [Problem("", "", f"generation {generation.number} was taken back; {go_to(box, before)}")]
+        with undisturbed():
+            box.store.switch(before)
+            box.store.judge(generation, Verdict.FAILED)
+            news = [Problem("", "", f"generation {generation.number} was taken back; {go_to(box, before)}")]
         if isinstance(failure, Refused):
             raise Refused([*failure.problems, *news]) from failure
         raise
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """The way back is not interrupted from the keyboard."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def go_to(box: Box, generation: Generation | None) -> str:
@@ -139,7 +156,7 @@ def go_to(box: Box, generation: Generation | None) -> str:
             wanted = plan.of(*box.store.load(generation), box.profile)
         enforce(box, wanted)
         box.places.enter(Stage.IN_SERVICE if generation else Stage.FACTORY)
-        ill = health.problems(wanted.services, box.patience)
+        ill = health.problems(wanted.services, box.patience, box.ask)
         if ill:
             what += ", and is not well either: " + "; ".join(map(str, ill))
     except Exception as failure:  # the first failure is the one to report, with this one beside it

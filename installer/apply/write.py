@@ -7,7 +7,8 @@ import json
 import os
 import pwd
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,18 +44,23 @@ def install(rendered: Mapping[str, RenderedFile], root: Path, memory: Path) -> C
     return Changes(written, removed)
 
 
-def lay_out(rendered: Mapping[str, RenderedFile], candidate: Path) -> None:
-    """The files on an empty root of their own, for the daemons' parsers to read."""
+@contextmanager
+def laid_out(rendered: Mapping[str, RenderedFile], candidate: Path) -> Iterator[Path]:
+    """The files on an empty root of their own while the block runs, for the daemons' parsers to read."""
     shutil.rmtree(candidate, ignore_errors=True)
     candidate.mkdir(parents=True, mode=0o700)
-    for path, file in rendered.items():
-        target = candidate / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if file.link_target is not None:
-            target.symlink_to(file.link_target)
-            continue
-        target.write_text(file.text, encoding="utf-8")
-        target.chmod(file.mode)
+    try:
+        for path, file in rendered.items():
+            target = candidate / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if file.link_target is not None:
+                target.symlink_to(file.link_target)
+                continue
+            target.write_text(file.text, encoding="utf-8")
+            target.chmod(file.mode)
+        yield candidate
+    finally:
+        shutil.rmtree(candidate)
 
 
 def place(file: RenderedFile, target: Path) -> bool:
