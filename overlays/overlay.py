@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -44,23 +43,14 @@ class Service(Frozen):
     """A unit that the concern runs once settings are applied.
 
     `reads` are the beginnings of the paths (without the leading slash) whose change it must take up, whichever concern
-    they come from; those of `restart_reads` need a restart whatever `on_change` says. `allowed` names a service of the
-    ports: where no port lets it in, the unit does not run.
+    they come from. `allowed` names a service of the ports: where no port lets it in, the unit does not run.
     """
 
     unit: Line
     on_change: OnChange
     reads: tuple[Line, ...]
-    restart_reads: tuple[Line, ...] = ()
     allowed: Line | None = None
     probe: Probe | None = None
-
-    def change(self, paths: Iterable[str]) -> OnChange | None:
-        """What the running service needs once these files have changed; None if it reads none of them."""
-        read = [path for path in paths if path.startswith(self.reads)]
-        if any(path.startswith(self.restart_reads) for path in read):
-            return OnChange.RESTART
-        return self.on_change if read else None
 
 
 class Check(Frozen):

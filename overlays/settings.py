@@ -44,6 +44,16 @@ class Settings(Frozen):
         return tuple(name for name in candidates if name not in protected)
 
     @property
+    def smtp_hosts(self) -> tuple[str, ...]:
+        """The addresses that take mail, as Postfix's master.cf writes them."""
+        addresses = self.network.allowing(PortService.SMTP)
+        return tuple(f"[{address}]" if address.version == 6 else str(address) for address in addresses)
+
+    def smtp_share(self, whole: int) -> int:
+        """One address's part of what all of them may use together: Postfix counts for each by itself."""
+        return max(4, whole // max(1, len(self.smtp_hosts)))
+
+    @property
     def aliases(self) -> tuple[str, ...]:
         """The addresses of the box itself that the postmaster reads; none without one."""
         if not self.mailhost.postmaster:
