@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from hardware.host import run
 from installer.apply.places import Places, Stage
 from installer.wizard import FACTORY_ADDRESS
-from installer.wizard.turn import holder, turn
+from installer.wizard.turn import LOCK, holder
 
 if TYPE_CHECKING:
     from hardware.profile import HardwareProfile
@@ -75,20 +75,28 @@ class Console:
 
     @property
     def lock(self) -> Path:
-        return self.places.run / "wizard.lock"
+        return self.places.run / LOCK
 
     def welcome(self) -> str:
         version = self.places.release.get("IMAGE_VERSION", "")
         profile = (
             self.places.kernel_words.get("postern.profile") or self.places.credential("postern.profile") or "unknown"
         )
-        lines = ["", f"Postern {version}".strip(), f"Hardware profile: {profile}", f"port1: {FACTORY_ADDRESS}", ""]
+        dmi = self.places.root / "sys/class/dmi/id"
+        model = " ".join(filter(None, (_text(dmi / "sys_vendor"), _text(dmi / "product_name")))) or "unknown model"
+        lines = [
+            "",
+            f"Postern {version} on {model}",
+            f"Hardware profile: {profile.strip()}",
+            f"port1: {FACTORY_ADDRESS}",
+            "",
+        ]
         problems = _text(self.places.answers_problems)
         if problems:
             lines += ["The answer file was not used:", problems, ""]
         other = holder(self.lock)
         if other:
-            lines += [f"This box is being set up on console {other}. This one waits."]
+            lines += [f"This box is being set up on {other}. This one waits."]
         else:
             lines += ["This box is not set up yet. Press Enter to set it up here (console " + self.tty + ")."]
             lines += ["Type plain and Enter for plain lines, full and Enter for the full-screen form."]
@@ -108,24 +116,21 @@ class Console:
 
     def set_up(self, word: str) -> None:
         """Run the wizard on this console, if no other one does."""
-        with turn(self.lock, self.tty) as mine:
-            if not mine:
-                return
-            self.say("Starting the setup ...")
-            from hardware import detect
-            from hardware.host.errors import Refused
-            from installer.wizard.session import Session
-            from installer.wizard.ui import HungUp
+        self.say("Starting the setup ...")
+        from hardware import detect
+        from hardware.host.errors import Refused
+        from installer.wizard.session import Session
+        from installer.wizard.ui import HungUp
 
-            try:
-                profile = detect.check_box(self.places.root)
-                put = self.put_in_force(profile)
-                if Session(choose(word), profile, self.places, put).run():
-                    self.say("\nThe box is set up and in service. Log in as admin.")
-            except Refused as refused:
-                self.say(str(refused))
-            except HungUp:
-                raise SystemExit(0) from None
+        try:
+            profile = detect.check_box(self.places.root)
+            session = Session(choose(word), profile, self.places, self.put_in_force(profile), who=f"console {self.tty}")
+            if session.run():
+                self.say("\nThe box is set up and in service. Log in as admin.")
+        except Refused as refused:
+            self.say(str(refused))
+        except HungUp:
+            raise SystemExit(0) from None
 
     def put_in_force(self, profile: HardwareProfile) -> Apply:
         """How settings made on this console come into force, with the steps as plain lines."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from hardware.host.errors import Problem, Refused
+from hardware.host.errors import Problem, Refused, refuse
 from hardware.profile import HardwareProfile
 from installer.apply.places import Places
 from installer.wizard import flow, saving
@@ -13,6 +13,7 @@ from installer.wizard.dialog import Unusable
 from installer.wizard.draft import Draft, draft_of, factory, keep, kept
 from installer.wizard.pages.review import Action
 from installer.wizard.plain import PlainUi
+from installer.wizard.turn import LOCK, holder, turn
 from installer.wizard.ui import Choice, Head, Ui, Way
 from overlays.settings import Secrets, Settings
 
@@ -35,15 +36,27 @@ class Session:
     apply: Apply
     settings: Settings | None = None
     secrets: Secrets | None = field(default=None, repr=False)
+    who: str = "another terminal"
 
     def __post_init__(self) -> None:
-        ports = present_ports(self.places, self.profile)
-        start = draft_of(self.settings, self.secrets, ports) if self.settings else factory(ports)
         self.path = self.places.run / "wizard-draft"
-        self.draft = kept(self.path, start)
+        self.draft = Draft()
 
     def run(self) -> bool:
-        """Ask until settings are in force (True) or the person goes back past the first page (False)."""
+        """Ask until settings are in force (True) or the person goes back past the first page (False).
+
+        Raises `Refused` when the box is being set up elsewhere.
+        """
+        lock = self.places.run / LOCK
+        with turn(lock, self.who) as mine:
+            if not mine:
+                raise refuse(f"the box is being set up on {holder(lock)}", "wait for its end, or go on there")
+            ports = present_ports(self.places, self.profile)
+            start = draft_of(self.settings, self.secrets, ports) if self.settings else factory(ports)
+            self.draft = kept(self.path, start)
+            return self._ask()
+
+    def _ask(self) -> bool:
         problems: Sequence[Problem] = ()
         while True:
             try:

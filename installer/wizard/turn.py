@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+LOCK = "wizard.lock"  # below Places.run
 _TRIES, _PAUSE_SECONDS = 5, 0.05  # whoever looks at the lock holds it for a moment
 
 

@@ -13,6 +13,7 @@ from installer.wizard import flow
 from installer.wizard.draft import Draft, factory, keep, kept
 from installer.wizard.pages.review import Action
 from installer.wizard.session import Session, present_ports
+from installer.wizard.turn import LOCK, turn
 from overlays.settings import Secrets, Settings, dump_answers, parse_answers, parse_secrets
 from tests.unit.installer.wizard.script import Back, Script
 
@@ -287,3 +288,8 @@ def test_answers_go_to_the_labelled_volume(
     assert (places.run / "save/answers.yaml").exists()
     calls = (places.root / "calls").read_text().splitlines()
     assert [call.split()[0] for call in calls] == ["mount", "mount", "umount"]
+
+
+def test_two_setups_at_once(profile: HardwareProfile, places: Places) -> None:
+    with turn(places.run / LOCK, "console tty1"), pytest.raises(Refused, match="is being set up on console tty1"):
+        session(Script([]), places, profile, []).run()

@@ -142,6 +142,7 @@ def test_a_refused_box_offers_no_setup(root: Path) -> None:
 def test_problems_of_an_answer_file_are_on_the_welcome(root: Path) -> None:
     (root / "run/postern/answers-problems.txt").write_text("answers.yaml: mode: is missing\n")
     child = start(root)
+    child.expect(r"Postern 0.1.0 on unknown model\s+Hardware profile: fortimail-100\s+port1: 192.168.1.99/24")
     child.expect("answers.yaml: mode: is missing[\\s\\S]*Press Enter")
     child.close(force=True)
 
