@@ -1,4 +1,4 @@
-"""The order of the pages. It walks to and fro, keeps the draft after each page, and ends with the review."""
+"""The order of the pages: forward and back, the draft kept after each one, and the review at the end."""
 
 from __future__ import annotations
 
