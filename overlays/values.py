@@ -21,7 +21,7 @@ from ipaddress import (
 )
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator
 
 AnyAddress = IPv4Address | IPv6Address
 AnyInterface = IPv4Interface | IPv6Interface
@@ -51,6 +51,11 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError("is not a text: put it in quotes")
     return one_line(value.strip())
+
+
+def several(value: Any) -> Any:
+    """A list, where one may also write the one thing that would be in it."""
+    return (value,) if isinstance(value, str) else value
 
 
 def read_label(value: Any) -> str:
@@ -193,6 +198,7 @@ def _as_text(reader: Any, example: str) -> tuple[Any, ...]:
     )
 
 
+OneOrMore = BeforeValidator(several)
 Line = Annotated[str, AfterValidator(one_line)]
 HostLabel = Annotated[str, *_as_text(read_label, "mx1")]
 DomainName = Annotated[str, *_as_text(read_domain, "example.com")]

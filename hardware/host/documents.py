@@ -107,6 +107,10 @@ def _problems(error: ValidationError, source: str, model: type[BaseModel]) -> li
             message = "is missing"
         elif kind == "value_error":
             message = str(item.get("ctx", {}).get("error", message))
+        elif kind in ("tuple_type", "list_type"):
+            message = "is not a list"
+        elif kind in ("model_type", "dict_type"):
+            message = "is not a mapping of settings"
         elif kind in ("enum", "literal_error"):
             message = f"cannot be {item['input']!r}: {item['ctx']['expected']} would be right"
         else:

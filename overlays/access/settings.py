@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
 from hardware.host.documents import Frozen
-from overlays.values import AnyNetwork, Network, Reason
+from overlays.values import AnyNetwork, Network, OneOrMore, Reason
 
 # The widest network that one rule may relay for without saying so: a whole private range.
 WIDEST = {4: 8, 6: 16}
@@ -28,15 +28,17 @@ class Action(StrEnum):
         return {Action.RELAY: "OK", Action.REJECT: "REJECT client refused by access rule"}[self]
 
 
-def _several(value: Any) -> Any:
-    return value if isinstance(value, list | tuple) else (value,)
+def _somebody(clients: tuple[AnyNetwork, ...]) -> tuple[AnyNetwork, ...]:
+    if not clients:
+        raise ValueError("names no client: such as 10.0.0.0/24 is right")
+    return clients
 
 
 class AccessRule(Frozen):
     """One rule. The first that matches a client decides; without one, only mail to protected domains is taken."""
 
-    client: Annotated[tuple[Network, ...], BeforeValidator(_several, json_schema_input_type=str | list[str])] = Field(
-        min_length=1, description="the client's network, or several"
+    client: Annotated[tuple[Network, ...], OneOrMore, AfterValidator(_somebody)] = Field(
+        description="the client's network, or several"
     )
     action: Action
     open_relay: bool = Field(False, description="must be true for a rule that relays for (nearly) everyone")

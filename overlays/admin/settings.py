@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import Field, PlainSerializer, PlainValidator, SecretStr, model_validator
 
 from hardware.host.documents import Frozen
-from overlays.values import Reason, one_line
+from overlays.values import OneOrMore, Reason, one_line
 
 # As crypt(5) has them: yescrypt, SHA-512, SHA-256. A colon or a line break cannot be part of one.
 _HASH = re.compile(r"\$(y|6|5)\$[./A-Za-z0-9$=,]{20,200}")
@@ -61,7 +61,9 @@ Secret = Annotated[SecretStr, PlainSerializer(_text_of, return_type=str, when_us
 class AdminSettings(Frozen):
     """The account `admin`. Its password is in the secrets."""
 
-    keys: tuple[PublicKey, ...] = Field((), description="public SSH keys, each a line of a .pub file")
+    keys: Annotated[tuple[PublicKey, ...], OneOrMore] = Field(
+        (), description="public SSH keys, each a line of a .pub file"
+    )
 
     def problems(self) -> Iterator[Reason]:
         bodies = [key.split()[1] for key in self.keys]

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import Field, PlainValidator
 
 from hardware.host.documents import Frozen
-from overlays.values import Host, Reason, one_line
+from overlays.values import Host, OneOrMore, Reason, one_line
 
 
 def time_zones() -> list[str]:
@@ -36,7 +36,7 @@ class ClockSettings(Frozen):
     timezone: Annotated[str, PlainValidator(read_timezone, json_schema_input_type=str)] = Field(
         "UTC", description="a name of the zone database", examples=["Europe/Zurich"]
     )
-    ntp: tuple[Host, ...] = Field((), description="time servers; without any the clock runs free")
+    ntp: Annotated[tuple[Host, ...], OneOrMore] = Field((), description="time servers; without any the clock runs free")
 
     def problems(self) -> Iterator[Reason]:
         for index, server in enumerate(self.ntp):

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import combinations
+from typing import Annotated
 
 from pydantic import Field
 
 from hardware.host.documents import Frozen
-from overlays.values import Address, AnyAddress, AnyInterface, AnyNetwork, Interface, Line, Network, Reason
+from overlays.values import Address, AnyAddress, AnyInterface, AnyNetwork, Interface, Line, Network, OneOrMore, Reason
 
 NAME_SERVERS = 3  # the C library reads no more than these
 
@@ -26,8 +27,12 @@ class PortService(StrEnum):
 class Port(Frozen):
     """What one port is used for. A port without addresses stays down."""
 
-    addresses: tuple[Interface, ...] = Field((), description="the port's addresses, each with its network")
-    allow: tuple[PortService, ...] = Field((), description="what the port lets in; everything else is dropped")
+    addresses: Annotated[tuple[Interface, ...], OneOrMore] = Field(
+        (), description="the port's addresses, each with its network"
+    )
+    allow: Annotated[tuple[PortService, ...], OneOrMore] = Field(
+        (), description="what the port lets in; everything else is dropped"
+    )
 
 
 class Route(Frozen):
@@ -84,9 +89,11 @@ class NetworkSettings(Frozen):
     """The network: nothing is learned from it, everything is written here."""
 
     ports: dict[Line, Port] = Field(description="by name: port1, port2, ...")
-    gateways: tuple[Address, ...] = Field((), description="default routers, one for IPv4 and one for IPv6")
+    gateways: Annotated[tuple[Address, ...], OneOrMore] = Field(
+        (), description="default routers, one for IPv4 and one for IPv6"
+    )
     routes: tuple[Route, ...] = ()
-    dns: tuple[Address, ...] = Field((), description=f"name servers, at most {NAME_SERVERS}")
+    dns: Annotated[tuple[Address, ...], OneOrMore] = Field((), description=f"name servers, at most {NAME_SERVERS}")
 
     @property
     def addresses(self) -> tuple[AnyAddress, ...]:

@@ -1,0 +1,365 @@
+"""Answers that cannot work, each with the one sentence that it gets."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import yaml
+
+from hardware import profile
+from hardware.host.errors import Refused
+from overlays.settings import Secrets, check, parse_answers, parse_secrets
+
+PROFILE = profile.load("fortimail-100")
+GOOD: dict[str, Any] = {
+    "format": 1,
+    "mode": "gateway",
+    "admin": {"keys": []},
+    "network": {
+        "ports": {
+            "port1": {"addresses": ["192.0.2.10/24"], "allow": ["ping", "ssh", "smtp"]},
+            "port2": {"addresses": ["10.0.0.1/24"], "allow": ["smtp"]},
+        },
+        "gateways": ["192.0.2.1"],
+        "routes": [{"to": "10.9.0.0/16", "via": "10.0.0.254"}],
+        "dns": ["192.0.2.53"],
+    },
+    "clock": {"timezone": "UTC", "ntp": ["ntp.example.net"]},
+    "mailhost": {"host_name": "mx1", "local_domain": "mail.example.org"},
+    "domains": [{"name": "example.com", "server": "10.0.0.25"}, {"name": "example.net", "server": "mail.example.net"}],
+    "access": [{"client": "10.0.0.0/24", "action": "relay"}],
+}
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJLgGrtE2vDWE6UdrWSYtjGRrb/GItqYgr2qeyfRFLki admin"
+GONE = object()
+
+
+def changed(path: str, value: object) -> str:
+    """The good answers with one setting changed; `GONE` takes it out."""
+    document = copy.deepcopy(GOOD)
+    *parents, last = [int(part) if part.isdigit() else part for part in path.split("/")]
+    place: Any = document
+    for part in parents:
+        place = place[part]
+    if value is GONE:
+        del place[last]
+    elif isinstance(place, list) and last == len(place):
+        place.append(value)
+    else:
+        place[last] = value
+    return yaml.safe_dump(document, allow_unicode=True)
+
+
+def complaints(text: str, secrets: Secrets | None = None) -> list[str]:
+    """What is wrong with these answers, as the operator sees it."""
+    try:
+        settings = parse_answers(text, "answers.yaml")
+        check(settings, PROFILE, "answers.yaml", secrets)
+    except Refused as refused:
+        return [str(problem).removeprefix("answers.yaml: ") for problem in refused.problems]
+    return []
+
+
+def test_the_good_answers_are_good() -> None:
+    assert complaints(yaml.safe_dump(GOOD)) == []
+
+
+WRONG: list[tuple[str, object, str]] = [
+    # the document
+    (
+        "format",
+        2,
+        "format: has format 2, and this version reads up to 1 (use a newer version, or write the older format)",
+    ),
+    ("mode", GONE, "mode: is missing"),
+    ("mode", "proxy", "mode: cannot be 'proxy': 'gateway', 'transparent' or 'server' would be right"),
+    ("mode", "transparent", "mode: transparent mode does not work yet (gateway would be right)"),
+    ("netwerk", {}, "netwerk: is not a setting (did you mean network?)"),
+    ("clock/timezon", "UTC", "clock.timezon: is not a setting (did you mean timezone?)"),
+    # ports and addresses
+    (
+        "network/ports/port9",
+        {},
+        "network.ports.port9: fortimail-100 has no such port (did you mean port4 or port3 or port2?)",
+    ),
+    (
+        "network/ports/port1/addresses/0",
+        "192.0.2.10",
+        "network.ports.port1.addresses.0: '192.0.2.10' is not an address with its network: such as 192.0.2.10/24",
+    ),
+    (
+        "network/ports/port1/addresses/0",
+        "192.0.2.300/24",
+        "network.ports.port1.addresses.0: '192.0.2.300/24' is not an address with its network: such as 192.0.2.10/24",
+    ),
+    (
+        "network/ports/port1/addresses/0",
+        "192.0.2.0/24",
+        "network.ports.port1.addresses.0: 192.0.2.0/24 is the network itself, not an address in it",
+    ),
+    (
+        "network/ports/port1/addresses/0",
+        "192.0.2.255/24",
+        "network.ports.port1.addresses.0: 192.0.2.255/24 is the broadcast address of its network",
+    ),
+    (
+        "network/ports/port1/addresses/0",
+        "127.0.0.2/8",
+        "network.ports.port1.addresses.0: 127.0.0.2/8 is a loopback address: the address of a host on one of",
+    ),
+    (
+        "network/ports/port1/addresses/1",
+        "fe80::1/64",
+        "network.ports.port1.addresses.1: fe80::1/64 is a link-local address: the address of a host on",
+    ),
+    (
+        "network/ports/port1/addresses/0",
+        "192.0.2.10/0",
+        "network.ports.port1.addresses.0: 192.0.2.10/0 would make every address a neighbour: such as 192.0.2.10/24",
+    ),
+    (
+        "network/ports/port1/allow/0",
+        "telnet",
+        "network.ports.port1.allow.0: cannot be 'telnet': 'ping', 'ssh' or 'smtp' would be right",
+    ),
+    (
+        "network/ports/port3",
+        {"allow": ["ping"]},
+        "network.ports.port3: lets in ping but has no address (give it an address)",
+    ),
+    (
+        "network/ports/port3",
+        {"addresses": ["10.0.0.1/25"]},
+        "network.ports.port3.addresses.0: 10.0.0.1 is also an address of port2 (each address stands once)",
+    ),
+    (
+        "network/ports/port3",
+        {"addresses": ["10.0.0.200/25"]},
+        "network.ports.port3.addresses.0: the network 10.0.0.128/25 overlaps 10.0.0.0/24 of port2 (each",
+    ),
+    (
+        "network/gateways/0",
+        "198.51.100.1",
+        "network.gateways.0: 198.51.100.1 is in no port's network (the ports are in 192.0.2.0/24, 10.0.0.0/24)",
+    ),
+    (
+        "network/gateways/0",
+        "192.0.2.10",
+        "network.gateways.0: 192.0.2.10 is the box itself (name the router's address)",
+    ),
+    ("network/gateways/1", "10.0.0.254", "network.gateways: 192.0.2.1 and 10.0.0.254 are both for IPv4: one is right"),
+    ("network/routes/0/via", "10.1.0.1", "network.routes.0.via: 10.1.0.1 is in no port's network"),
+    (
+        "network/routes/0/to",
+        "10.9.0.1/16",
+        "network.routes.0.to: 10.9.0.1/16 has bits beyond its length: 10.9.0.0/16 is right for the network",
+    ),
+    (
+        "network/routes/0/to",
+        "0.0.0.0/0",
+        "network.routes.0.to: 0.0.0.0/0 is the default route (it belongs into gateways)",
+    ),
+    (
+        "network/routes/0/to",
+        "10.0.0.0/24",
+        "network.routes.0.to: 10.0.0.0/24 is a port's own network (it needs no route)",
+    ),
+    ("network/routes/0/to", "2001:db8::/32", "network.routes.0: 2001:db8::/32 and 10.0.0.254 are not of one family"),
+    (
+        "network/routes/1",
+        {"to": "10.9.0.0/16", "via": "10.0.0.253"},
+        "network.routes.1.to: 10.9.0.0/16 has a route already",
+    ),
+    ("network/dns/0", "10.0.0.1", "network.dns.0: 10.0.0.1 is the box itself, which serves no names"),
+    (
+        "network/dns/0",
+        "2001:db8::53",
+        "network.dns.0: no port, route or gateway leads to 2001:db8::53 (add a gateway for IPv6)",
+    ),
+    (
+        "network/dns",
+        ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"],
+        "network.dns: 4 name servers, and only 3 are ever asked",
+    ),
+    (
+        "network/dns/0",
+        "dns.example",
+        "network.dns.0: 'dns.example' is not an IP address: such as 192.0.2.1 or 2001:db8::1 is right",
+    ),
+    ("domains", {"name": "example.com"}, "domains: is not a list"),
+    ("network", ["port1"], "network: is not a mapping of settings"),
+    # administrator and clock
+    (
+        "admin/keys/0",
+        "-----BEGIN OPENSSH PRIVATE KEY-----",
+        "admin.keys.0: is a private key: the public one is right, from the file that ends in .pub",
+    ),
+    (
+        "admin/keys/0",
+        KEY[:60] + " admin",
+        "admin.keys.0: is not a whole ssh-ed25519 key: it was cut or changed; copy the whole line of the .pub file",
+    ),
+    (
+        "admin/keys/0",
+        "no-pty " + KEY,
+        "admin.keys.0: 'no-pty' is not a type of SSH key: a line such as `ssh-ed25519 AAAA... comment` is right",
+    ),
+    (
+        "admin/keys/0",
+        KEY + "\nssh-rsa AAAA second",
+        "admin.keys.0: holds the control character U+000A: one line of plain text is right",
+    ),
+    ("admin/keys", [KEY, KEY + "2"], "admin.keys.1: this key stands here twice"),
+    (
+        "clock/timezone",
+        "Europe/Zürich",
+        "clock.timezone: 'Europe/Zürich' is not a known time zone: did you mean Europe/Zurich",
+    ),
+    ("clock/timezone", "/etc/passwd", "clock.timezone: '/etc/passwd' is not a known time zone"),
+    ("clock/ntp/0", "ntp_1.example.net", "clock.ntp.0: 'ntp_1.example.net' is not a domain name"),
+    ("clock/ntp/1", "ntp.example.net", "clock.ntp.1: ntp.example.net stands here twice"),
+    ("clock/ntp/0", "10.0.0.1", "clock.ntp.0: 10.0.0.1 is the box itself (name a time server, or none)"),
+    # the mail host
+    (
+        "mailhost/host_name",
+        "mx1.example.org",
+        "mailhost.host_name: 'mx1.example.org' is not a host name: letters, digits and inner hyphens are right",
+    ),
+    ("mailhost/host_name", True, "mailhost.host_name: is not a text: put it in quotes"),
+    (
+        "mailhost/local_domain",
+        "localdomain",
+        "mailhost.local_domain: 'localdomain' is not a domain name: at least two parts are right, such as example.com",
+    ),
+    (
+        "mailhost/local_domain",
+        "example.org\nroot: x",
+        "mailhost.local_domain: holds the control character U+000A: one line of plain text is right",
+    ),
+    (
+        "mailhost/local_domain",
+        "faß.example",
+        "mailhost.local_domain: 'faß.example' has more than one reading as a domain name",
+    ),
+    ("mailhost/message_size_mib", 0, "mailhost.message_size_mib: input should be greater than or equal to 1, not 0"),
+    (
+        "mailhost/postmaster",
+        "postmaster@mail.example.org",
+        "mailhost.postmaster: postmaster@mail.example.org is on the box, which keeps no mail (name another mailbox)",
+    ),
+    (
+        "mailhost/postmaster",
+        "post master@example.com",
+        "mailhost.postmaster: 'post master@example.com' is not a mail address: such as postmaster@example.com is right",
+    ),
+    (
+        "mailhost/local_domain",
+        "a" * 60 + ".example",
+        f"mailhost.host_name: mx1.{'a' * 60}.example is longer than the 64 characters that a host's name has",
+    ),
+    # protected domains
+    (
+        "domains/0/name",
+        "example..com",
+        "domains.0.name: 'example..com' is not a domain name: letters, digits and inner hyphens between dots",
+    ),
+    ("domains/0/name", "192.0.2.25", "domains.0.name: '192.0.2.25' is not a domain name: its last part is a number"),
+    ("domains/1/name", "EXAMPLE.com.", "domains.1.name: example.com stands here twice (a domain has one server)"),
+    ("domains/0/name", "mx1.mail.example.org", "domains.0.name: mx1.mail.example.org is the box's own name"),
+    (
+        "domains/0/server",
+        "10.0.0.1",
+        "domains.0.server: 10.0.0.1 is the box itself: its mail would go in circles (name the mail server)",
+    ),
+    ("domains/0/server", "mx1.mail.example.org", "domains.0.server: mx1.mail.example.org is the box itself"),
+    ("domains/0/server", "127.0.0.1", "domains.0.server: 127.0.0.1 is a loopback address"),
+    (
+        "domains/0/server",
+        "2001:db8::25",
+        "domains.0.server: no port, route or gateway leads to 2001:db8::25 (add a gateway for IPv6)",
+    ),
+    ("domains/0/server", "10.0.0.25:2525", "domains.0.server: '10.0.0.25:2525' is not an IP address"),
+    ("domains/0/port", 65536, "domains.0.port: input should be less than or equal to 65535, not 65536"),
+    ("domains/0/verify", "ldap", "domains.0.verify: cannot be 'ldap': 'smtp' or 'off' would be right"),
+    # access rules
+    (
+        "access/0/client",
+        "0.0.0.0/0",
+        "access.0.client: relaying for 0.0.0.0/0 makes the box an open relay (name the networks",
+    ),
+    ("access/0/client", ["10.0.0.0/24", "::/0"], "access.0.client: relaying for ::/0 makes the box an open relay"),
+    ("access/0/client", "0.0.0.0/1", "access.0.client: relaying for 0.0.0.0/1 makes the box an open relay"),
+    (
+        "access/0/client",
+        "10.0.0.1/24",
+        "access.0.client.0: 10.0.0.1/24 has bits beyond its length: 10.0.0.0/24 is right",
+    ),
+    ("access/0/client", [], "access.0.client: names no client: such as 10.0.0.0/24 is right"),
+    ("access/0/action", "accept", "access.0.action: cannot be 'accept': 'relay' or 'reject' would be right"),
+    (
+        "access/1",
+        {"client": "10.0.0.66", "action": "reject"},
+        "access.1.client: 10.0.0.66/32 is decided by rule 0 before (remove it or move it up)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "sentence"), WRONG, ids=[f"{path}={value}"[:60] for path, value, _ in WRONG])
+def test_wrong_answer_gets_its_sentence(path: str, value: object, sentence: str) -> None:
+    found = complaints(changed(path, value))
+    assert [one for one in found if one.startswith(sentence)], found
+    assert len(found) == 1, found
+
+
+def test_without_name_servers_every_name_is_a_problem() -> None:
+    hint = "is a name, and there is no name server (set network.dns, or write the address)"
+    assert complaints(changed("network/dns", [])) == [
+        f"domains.1.server: mail.example.net {hint}",
+        f"clock.ntp.0: ntp.example.net {hint}",
+        "access.0: relays to the world, which needs a name server (set network.dns)",
+    ]
+
+
+def test_a_gateway_that_lets_no_mail_in() -> None:
+    ports = {"port1": {"addresses": ["192.0.2.10/24", "10.0.0.1/24"], "allow": ["ssh"]}}
+    assert complaints(changed("network/ports", ports)) == [
+        "network.ports: no port lets in smtp, so no mail can arrive (such as allow: [ping, ssh, smtp])"
+    ]
+
+
+def test_every_problem_is_reported_at_once() -> None:
+    text = changed("mailhost", {"host_name": "mx 1", "local_domain": "x", "message_size_mib": "big"})
+    text = text.replace("mode: gateway", "mode: bridge")
+    assert {one.split(": ")[0] for one in complaints(text)} == {
+        "mode",
+        "mailhost.host_name",
+        "mailhost.local_domain",
+        "mailhost.message_size_mib",
+    }
+
+
+def test_nobody_could_log_in() -> None:
+    nothing = Secrets(format=1)
+    assert complaints(yaml.safe_dump(GOOD), nothing) == [
+        "admin: nobody could log in: no password and no key (set admin.password in the secrets file)"
+    ]
+    assert complaints(changed("admin/keys", [KEY]), nothing) == []
+
+
+@pytest.mark.parametrize(
+    ("admin", "sentence"),
+    [
+        ("{}", "admin: either password or password_hash is right, not both and not none"),
+        ("{password: short}", "admin: the password is shorter than 8 characters"),
+        ('{password: "two\\nlines of it"}', "admin: holds the control character U+000A"),
+        ("{password_hash: plain-text-by-mistake}", "admin: password_hash is not a hash"),
+        ('{password_hash: "$6$salt:x$aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}', "admin: password_hash is not a hash"),
+        ("{passwort: x}", "admin.passwort: is not a setting (did you mean password or password_hash?)"),
+    ],
+)
+def test_wrong_secrets_are_not_repeated(admin: str, sentence: str) -> None:
+    with pytest.raises(Refused) as refused:
+        parse_secrets(f"format: 1\nadmin: {admin}\n", "secrets.yaml")
+    assert str(refused.value).startswith(f"secrets.yaml: {sentence}")
+    assert not any(secret in str(refused.value) for secret in ("short'", "mistake", "lines of it"))
