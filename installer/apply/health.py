@@ -23,6 +23,8 @@ def silence(probe: Probe) -> str:
         with socket.create_connection(("127.0.0.1", probe.tcp), timeout=_TOO_LONG) as line:
             line.settimeout(_TOO_LONG)
             said = line.recv(512)
+            if said.startswith(b"220"):
+                line.sendall(b"QUIT\r\n")  # a mail server would note a line that was dropped
             return "" if said.startswith(probe.banner.encode()) else f"says {said[:60]!r} instead of {probe.banner}"
     except OSError as error:
         return f"does not answer: {error.strerror or error}"
@@ -31,31 +33,33 @@ def silence(probe: Probe) -> str:
 def problems(needed: Sequence[Service], patience: float = PATIENCE, ask: Ask = silence) -> list[Problem]:
     """Wait until every service is well, at most `patience` seconds; what is not well then, each with its reason.
 
-    A unit that has failed for good ends the waiting at once.
+    A unit that has failed for good ends the waiting at once. Who has answered is not asked again: sshd shuts out those
+    who knock too often.
     """
     deadline = time.monotonic() + patience
+    done: set[str] = set()
     while True:
-        found, hopeless = _look(needed, ask)
+        states = services.show(service.unit for service in needed)
+        found = list(filter(None, (_problem(one, states[one.unit], ask, done) for one in needed)))
+        hopeless = any(state.active == "failed" for state in states.values())
         if not found or hopeless or time.monotonic() > deadline:
             return [_explain(problem) for problem in found]
         time.sleep(_PAUSE)
 
 
-def _look(needed: Sequence[Service], ask: Ask) -> tuple[list[Problem], bool]:
-    states = services.show(service.unit for service in needed)
-    found, hopeless = [], False
-    for service in needed:
-        state = states.get(service.unit)
-        if state is None or not state.condition:
-            continue
-        hopeless = hopeless or state.active == "failed"
-        if state.active != "active":
-            found.append(Problem(service.unit, "", f"is {state.active} ({state.result})"))
-        elif service.probe:
-            reason = ask(service.probe)
-            if reason:
-                found.append(Problem(service.unit, f"port {service.probe.tcp}", reason))
-    return found, hopeless
+def _problem(service: Service, state: services.UnitState, ask: Ask, done: set[str]) -> Problem | None:
+    """What is wrong with a service; `done` remembers those that need not be asked again."""
+    # Neither running nor failed nor about to start: a condition keeps it off (chrony in a container has no clock).
+    kept_off = state.active == "inactive" and state.result == "success" and not state.waiting and not service.probe
+    if kept_off or (service.unit in done and state.active != "failed"):
+        return None
+    if state.active != "active":
+        return Problem(service.unit, "", f"is {state.active} ({state.result})")
+    reason = ask(service.probe) if service.probe else ""
+    if service.probe and reason:
+        return Problem(service.unit, f"port {service.probe.tcp}", reason)
+    done.add(service.unit)
+    return None
 
 
 def _explain(problem: Problem) -> Problem:

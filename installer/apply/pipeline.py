@@ -107,9 +107,10 @@ def enforce(box: Box, wanted: Plan) -> tuple[write.Changes, services.Actions]:
     places = box.places
     first = not places.rendered.exists()
     device.ensure(places, wanted.name or device.serial(places))
+    stopped = () if first else services.end_unneeded(wanted)  # while their files are there: they read them to stop
     changes = write.install(wanted.files, places.root, places.rendered)
     set_host_name(places.root, changes)
-    return changes, services.begin(wanted) if first else services.bring(wanted, changes.all)
+    return changes, services.begin(wanted) if first else services.bring(wanted, changes.all, stopped)
 
 
 def require_health(box: Box, wanted: Plan) -> None:
@@ -167,4 +168,5 @@ def go_to(box: Box, generation: Generation | None) -> str:
 def set_host_name(root: Path, changes: write.Changes) -> None:
     """Tell the kernel the name that was rendered: systemd read /etc/hostname before it was there."""
     if "etc/hostname" in changes.written and root == Path("/"):
-        socket.sethostname((root / "etc/hostname").read_text(encoding="ascii").strip())
+        lines = (root / "etc/hostname").read_text(encoding="ascii").splitlines()
+        socket.sethostname(next(line.strip() for line in lines if line and not line.startswith("#")))

@@ -17,9 +17,13 @@ _LONGEST = 180.0
 class UnitState:
     """What systemd says of a unit."""
 
-    active: str  # active, activating, inactive, failed ...
-    result: str
-    condition: bool  # False: a condition of the unit kept it from starting, which is no failure
+    active: str = "inactive"  # active, activating, inactive, failed ...
+    result: str = "success"
+    waiting: bool = False  # for its turn to start or stop
+
+    @property
+    def running(self) -> bool:
+        return self.active in ("active", "activating", "reloading")
 
 
 @dataclass(frozen=True)
@@ -41,28 +45,31 @@ class Actions:
         return "; ".join(f"{verb} {', '.join(map(_short, units))}" for verb, units in named if units) or "nothing to do"
 
 
-def bring(plan: Plan, changed: frozenset[str]) -> Actions:
+def end_unneeded(plan: Plan) -> tuple[str, ...]:
+    """Stop what other settings needed, and wait for it. Nothing opens meanwhile: the rules of the filter stay."""
+    states = show(plan.unneeded)
+    running = tuple(unit for unit in plan.unneeded if states[unit].running)
+    if plan.fence:
+        run(["systemctl", "restart", FENCE], timeout=_LONGEST)
+    if running:
+        run(["systemctl", "--no-ask-password", "stop", *running], timeout=_LONGEST)
+    return running
+
+
+def bring(plan: Plan, changed: frozenset[str], stopped: tuple[str, ...] = ()) -> Actions:
     """Make the running units those of the plan. `changed` holds the paths that were just written or deleted.
 
     Nothing here waits for a unit that starts: health does, with a limit.
     """
-    states = show([*plan.units, *plan.unneeded])
-    running = {unit for unit, state in states.items() if state.active in ("active", "activating", "reloading")}
-    touched = [one for one in plan.services if one.unit in running and reads(one, changed)]
+    states = show(plan.units)
+    touched = [one for one in plan.services if states[one.unit].running and reads(one, changed)]
     actions = Actions(
-        started=tuple(unit for unit in plan.units if unit not in running),
+        started=tuple(unit for unit in plan.units if not states[unit].running),
         restarted=tuple(one.unit for one in touched if one.on_change is OnChange.RESTART),
         reloaded=tuple(one.unit for one in touched if one.on_change is OnChange.RELOAD),
-        stopped=tuple(unit for unit in plan.unneeded if unit in running),
+        stopped=stopped,
     )
-    if plan.fence:
-        run(["systemctl", "restart", FENCE], timeout=_LONGEST)
-    for verb, units in (
-        ("stop", actions.stopped),
-        ("reload", actions.reloaded),
-        ("restart", actions.restarted),
-        ("start", actions.started),
-    ):
+    for verb, units in (("reload", actions.reloaded), ("restart", actions.restarted), ("start", actions.started)):
         if units:
             run(["systemctl", "--no-block", "--no-ask-password", verb, *units], timeout=_LONGEST)
     return actions
@@ -80,15 +87,13 @@ def show(units: Iterable[str]) -> dict[str, UnitState]:
     names = list(dict.fromkeys(units))
     if not names:
         return {}
-    properties = "--property=Id,ActiveState,Result,ConditionResult,ConditionTimestampMonotonic"
-    text = run(["systemctl", "show", properties, *names], timeout=_LONGEST).stdout
+    text = run(["systemctl", "show", "--property=Id,ActiveState,Result,Job", *names], timeout=_LONGEST).stdout
     found = {}
     # Blocks come in the order that was asked for; the name in them may be another one (ssh, sshd).
     for name, block in zip(names, text.strip().split("\n\n"), strict=False):
         facts = dict(line.partition("=")[::2] for line in block.splitlines())
-        never_tried = facts.get("ConditionTimestampMonotonic", "0") == "0"
-        met = never_tried or facts.get("ConditionResult", "yes") == "yes"
-        found[name] = UnitState(facts.get("ActiveState", "inactive"), facts.get("Result", "success"), met)
+        waiting = facts.get("Job", "0") not in ("", "0")
+        found[name] = UnitState(facts.get("ActiveState", "inactive"), facts.get("Result", "success"), waiting)
     return found
 
 
