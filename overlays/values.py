@@ -21,7 +21,15 @@ from ipaddress import (
 )
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator
+from pydantic import (
+    AfterValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    PlainValidator,
+)
+from pydantic_core import CoreSchema, core_schema
 
 AnyAddress = IPv4Address | IPv6Address
 AnyInterface = IPv4Interface | IPv6Interface
@@ -51,11 +59,6 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError("is not a text: put it in quotes")
     return one_line(value.strip())
-
-
-def several(value: Any) -> Any:
-    """A list, where one may also write the one thing that would be in it."""
-    return (value,) if isinstance(value, str) else value
 
 
 def read_label(value: Any) -> str:
@@ -190,6 +193,19 @@ def read_mail_address(value: Any) -> str:
     return f"{local}@{read_domain(domain)}"
 
 
+class _OneOrMore:
+    """Marks a list in whose place one may write the one text that would be in it; the JSON Schema says so too."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(
+            lambda value: (value,) if isinstance(value, str) else value, handler(source)
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        several = handler(schema)
+        return {"anyOf": [several["items"], several]}
+
+
 def _as_text(reader: Any, example: str) -> tuple[Any, ...]:
     return (
         PlainValidator(reader, json_schema_input_type=str),
@@ -198,7 +214,7 @@ def _as_text(reader: Any, example: str) -> tuple[Any, ...]:
     )
 
 
-OneOrMore = BeforeValidator(several)
+OneOrMore = _OneOrMore()
 Line = Annotated[str, AfterValidator(one_line)]
 HostLabel = Annotated[str, *_as_text(read_label, "mx1")]
 DomainName = Annotated[str, *_as_text(read_domain, "example.com")]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 import yaml
 
 from hardware import profile
+from hardware.host.run import run
 from overlays.admin.settings import AdminSecrets
 from overlays.settings import (
     Secrets,
@@ -107,6 +110,13 @@ def test_the_factory_decides_nothing_but_a_ping_on_the_first_port(name: str) -> 
 def test_the_schema_says_what_the_models_say(document: dict[str, Any]) -> None:
     assert document["properties"]["format"]["const"] == 1
     assert document["additionalProperties"] is False
+
+
+@pytest.mark.parametrize("path", [*EXAMPLES, ANSWERS / "secrets.yaml"], ids=lambda path: path.stem)
+def test_the_schema_takes_the_examples(path: Path, tmp_path: Path) -> None:
+    file = tmp_path / "schema.json"
+    file.write_text(json.dumps(secrets_schema() if path.stem == "secrets" else schema()), encoding="utf-8")
+    run([sys.executable, "-m", "check_jsonschema", "--schemafile", file, path])
 
 
 def test_every_text_in_settings_has_a_type_that_refuses_line_breaks() -> None:
