@@ -1,0 +1,53 @@
+"""What the lanes share: the cache, the archive, and the real root file system as the build makes it."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from images import pipeline, recipe, tools
+from images.archive import Archive
+from images.steps import rootfs as rootfs_step
+from images.steps import tree as tree_step
+from images.steps.rootfs import RootFilesystem
+from images.steps.tree import Tree
+from images.store import Store, default_cache
+from images.tools import Tools
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--mirror", default=os.environ.get("POSTERN_MIRROR", ""), help="the Debian archive")
+    parser.addoption(
+        "--security-mirror", default=os.environ.get("POSTERN_SECURITY_MIRROR", ""), help="its security one"
+    )
+
+
+@pytest.fixture(scope="session")
+def store() -> Store:
+    """The builder's own cache: what a build made is not made again."""
+    return Store(default_cache())
+
+
+@pytest.fixture(scope="session")
+def archive(request: pytest.FixtureRequest) -> Archive:
+    mirrors = (str(request.config.getoption(option)) for option in ("--mirror", "--security-mirror"))
+    return pipeline.plan_archive(recipe.load("appliance").suite, *mirrors)
+
+
+@pytest.fixture(scope="session")
+def toolbox(store: Store, archive: Archive) -> Tools:
+    """The tools tree: the emulator and the assembly tools."""
+    return tools.tools_tree(store, archive)
+
+
+@pytest.fixture(scope="session")
+def rootfs(store: Store, archive: Archive) -> RootFilesystem:
+    """The root file system before ours is laid over it."""
+    return rootfs_step.root_filesystem(store, recipe.load("appliance"), archive)
+
+
+@pytest.fixture(scope="session")
+def tree(store: Store, rootfs: RootFilesystem) -> Tree:
+    """The complete root as a folder. Read it only: its files are hard links shared with the cache."""
+    return tree_step.tree(store, rootfs, pipeline.product_version())
