@@ -14,6 +14,7 @@ from images.steps.rootfs import RootFilesystem
 from images.steps.tree import Tree
 from images.store import Store, default_cache
 from images.tools import Tools
+from tests.peers import Peers, peers_tree
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -51,3 +52,9 @@ def rootfs(store: Store, archive: Archive) -> RootFilesystem:
 def tree(store: Store, rootfs: RootFilesystem) -> Tree:
     """The complete root as a folder. Read it only: its files are hard links shared with the cache."""
     return tree_step.tree(store, rootfs, pipeline.product_version())
+
+
+@pytest.fixture(scope="session")
+def peers(store: Store, archive: Archive) -> Peers:
+    """The programs that the box is tested with."""
+    return peers_tree(store, archive)
