@@ -45,7 +45,7 @@ def root_filesystem(store: Store, recipe: Recipe, archive: Archive) -> RootFiles
 def _digest(recipe: Recipe, state: str) -> str:
     elements = [digest_tree(ELEMENTS / element) for element in recipe.elements]
     parts = (recipe.suite, *recipe.packages, "-", *recipe.exclude, "-", *recipe.include)
-    return digest_of("rootfs 1", state, *parts, "-", *elements)
+    return digest_of("rootfs 2", state, *parts, "-", *elements)
 
 
 def _make(partial: Path, recipe: Recipe, archive: Archive) -> None:
@@ -74,6 +74,8 @@ def _make(partial: Path, recipe: Recipe, archive: Archive) -> None:
     # ./dev holds what the build saw of the host.
     run.run(["tar", "-C", tree, "--numeric-owner", "--exclude=./dev/*", "-xf", archive_file], timeout=900)
     archive_file.unlink()
+    for mount_point in ("proc", "sys"):  # left out by diskimage-builder
+        (tree / mount_point).mkdir(exist_ok=True)
 
 
 def _environment(partial: Path, recipe: Recipe, archive: Archive) -> dict[str, str]:

@@ -6,7 +6,7 @@ check() { return 0; }
 depends() { echo systemd systemd-repart; }
 
 install() {
-    inst_multiple mkfs.ext4 fsck.ext4 e2fsck mount mkdir
+    inst_multiple mkfs.ext4 fsck.ext4 e2fsck mount mkdir cat tr cp mv sync
     inst_simple "$moddir/50-data.conf" /usr/lib/repart.d/50-data.conf
     inst_simple "$moddir/sysroot-var.mount" "$systemdsystemunitdir/sysroot-var.mount"
     inst_simple "$moddir/postern-etc.service" "$systemdsystemunitdir/postern-etc.service"
