@@ -10,6 +10,7 @@ from pathlib import Path
 from hardware.host import run
 from hardware.host.errors import Problem, Refused, refuse
 from hardware.host.files import digest_of
+from images.store import Store
 
 # Suites of Debian itself, whatever release the host runs; a third party's repository never has these names.
 _SUITE = re.compile(r"(bookworm|trixie|forky|sid|stable|testing|unstable|oldstable)(-updates|-security)?(/updates)?")
@@ -76,6 +77,15 @@ def inspect(suite: str, main: str, security: str) -> Archive:
     if problems:
         raise Refused(problems)
     return Archive(suite, sources, digest_of(*digests))
+
+
+def remembered(suite: str, store: Store) -> Archive:
+    """The state that the newest cached root file system was made from. Raises `Refused` when there is none."""
+    newest = store.newest("rootfs")
+    if newest is None:
+        raise refuse("nothing is cached yet", "build once without --offline", where="--offline")
+    state, *sources = (newest / "archive").read_text().splitlines()
+    return Archive(suite, tuple(sources), state)
 
 
 def _release_digest(release: Path) -> str:

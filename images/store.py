@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from hardware.host.files import locked
-
-
-def default_cache() -> Path:
-    """Where caches live on this machine, by the XDG rules."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "postern"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from images.steps import rootfs as rootfs_step
 from images.steps import tree as tree_step
 from images.steps.rootfs import RootFilesystem
 from images.steps.tree import Tree
-from images.store import Store, default_cache
+from hardware.host.files import default_cache
+from images.store import Store
 from images.tools import Tools
 from tests.peers import Peers, peers_tree
 

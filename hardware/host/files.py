@@ -14,6 +14,11 @@ from pathlib import Path
 from hardware.host.errors import refuse
 
 
+def default_cache() -> Path:
+    """Where caches live on this machine, by the XDG rules."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "postern"
+
+
 def write(path: Path, data: str | bytes, *, mode: int = 0o644, owner: tuple[int, int] | None = None) -> None:
     """Write a file so that a reader, also one after a power cut, sees the old text or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -74,6 +74,7 @@ def _make(partial: Path, recipe: Recipe, archive: Archive) -> None:
     # ./dev holds what the build saw of the host.
     run.run(["tar", "-C", tree, "--numeric-owner", "--exclude=./dev/*", "-xf", archive_file], timeout=900)
     archive_file.unlink()
+    (partial / "archive").write_text("\n".join([archive.state, *archive.sources]) + "\n")
     for mount_point in ("proc", "sys"):  # left out by diskimage-builder
         (tree / mount_point).mkdir(exist_ok=True)
 

@@ -1,0 +1,173 @@
+#!/usr/bin/env python3
+"""Build, boot and test the firmware of the Postern mail appliance.
+
+Standard library only until it has prepared its own environment: the Debian packages and the Python packages it needs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+sys.dont_write_bytecode = True
+
+from hardware.host import run  # noqa: E402 - our own packages are found from here on
+from hardware.host.errors import Refused, refuse  # noqa: E402
+from hardware.host.files import default_cache, digest_of, locked  # noqa: E402
+
+LOCK = HERE / "requirements.lock"
+OLDEST_PYTHON = (3, 11)
+# What a command needs of Debian, beyond a minimal system.
+_ASSEMBLE = ["debian-archive-keyring", "mmdebstrap", "python3-venv", "sudo"]
+PACKAGES = {
+    "build": _ASSEMBLE,
+    "boot": _ASSEMBLE,
+    "test": [*_ASSEMBLE, "dialog", "git", "iproute2", "systemd-container"],
+    "profiles": ["python3-venv"],
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every command with its options."""
+    top = argparse.ArgumentParser(
+        prog="build.py", description=(__doc__ or "").split("\n")[0], epilog="./build.py COMMAND --help says more."
+    )
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def command(name: str, text: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=text[:1].upper() + text[1:] + ".")
+        made.add_argument("--yes", action="store_true", help="install what is needed without asking (as CI=true does)")
+        return made
+
+    def archive(made: argparse.ArgumentParser) -> None:
+        made.add_argument("--mirror", default="", metavar="URL", help="Debian archive instead of this host's own")
+        made.add_argument("--security-mirror", default="", metavar="URL", help="the same for security updates")
+
+    build = command("build", "build the image for a hardware profile")
+    build.add_argument("profile", nargs="?", default="vm-uefi", help="hardware profile (default: %(default)s)")
+    build.add_argument("--out", type=Path, default=HERE / "out", help="folder for the image (default: out)")
+    build.add_argument("--release", action="store_true", help="compress well; takes a minute or two more")
+    build.add_argument("--offline", action="store_true", help="ask no mirror; use the cached root file system")
+    build.add_argument("--json", action="store_true", help="print the manifest as JSON")
+    archive(build)
+
+    boot = command("boot", "boot an image on its profile's virtual twin; this terminal is its serial console")
+    boot.add_argument("profile", nargs="?", default="vm-uefi", help="hardware profile (default: %(default)s)")
+    boot.add_argument("--out", type=Path, default=HERE / "out", help="where images are (default: out)")
+    boot.add_argument(
+        "--forward",
+        action="append",
+        default=[],
+        metavar="HOST:GUEST",
+        help="lead a port of 127.0.0.1 to a port of the box; may be given several times",
+    )
+    boot.add_argument("--answers", type=Path, metavar="FILE", help="answer file, on a volume labelled POSTERN")
+    boot.add_argument("--secrets", type=Path, metavar="FILE", help="the secrets file that goes with it")
+    boot.add_argument("--disk", type=Path, metavar="FILE", help="keep the twin's disk in this qcow2 file")
+    boot.add_argument("--disk-size", type=int, metavar="GIB", help="size of the disk (default: the profile's)")
+    boot.add_argument("--headless", action="store_true", help="no console: its output goes into out/PROFILE.log")
+
+    test = command("test", "run every test there is, or some lanes")
+    test.add_argument("lanes", nargs="*", help="unit, golden, container, machine, bench (default: all but bench)")
+    test.add_argument("-k", dest="only", default="", metavar="WORDS", help="only tests whose names match (pytest -k)")
+    archive(test)
+
+    profiles = command("profiles", "list and show hardware profiles")
+    profiles.add_argument("action", nargs="?", choices=["list", "show", "schema"], default="list")
+    profiles.add_argument("profile", nargs="?", default="vm-uefi", help="the one to show (default: %(default)s)")
+    profiles.add_argument("--json", action="store_true", help="print JSON")
+
+    clean = command("clean", "remove images, and with --cache all that builds keep")
+    clean.add_argument("--out", type=Path, default=HERE / "out", help="where images are (default: out)")
+    clean.add_argument("--cache", action="store_true", help="remove the caches too")
+    return top
+
+
+def prepare(arguments: argparse.Namespace) -> Path:
+    """Have the Debian packages and the virtual environment; the environment's Python."""
+    if sys.version_info < OLDEST_PYTHON:
+        raise refuse("Python 3.11 or newer is needed", "Debian 12 and 13 have it as python3")
+    _debian_packages(PACKAGES[arguments.command], arguments.yes or os.environ.get("CI") == "true")
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    folder = default_cache() / f"venv-{digest_of(LOCK.read_bytes(), version, sys.base_prefix)[:20]}"
+    python = folder / "bin/python"
+    complete = folder / "complete"
+    if not complete.exists():
+        with locked(default_cache() / ".venv.lock"):
+            if not complete.exists():
+                _say(f"Preparing Python packages in {folder} …")
+                shutil.rmtree(folder, ignore_errors=True)
+                run.run([Path(sys.base_prefix) / "bin" / f"python{version}", "-m", "venv", folder])
+                install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+                install += ["--require-hashes", "--only-binary", ":all:", "--requirement", str(LOCK)]
+                run.run(install, env=dict(os.environ), timeout=1800)
+                complete.touch()
+    return python
+
+
+def _debian_packages(packages: list[str], agreed: bool) -> None:
+    stamp = default_cache() / ".debian-packages"
+    status = Path("/var/lib/dpkg/status")
+    if not status.is_file():
+        raise refuse("this is not a Debian system", "Postern is built on Debian 12 or 13")
+    known = stamp.read_text().split() if stamp.is_file() else []
+    if set(packages) <= set(known) and stamp.stat().st_mtime > status.stat().st_mtime:
+        return
+    listed = run.run(["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\n", *packages], check=False).stdout
+    missing = [name for name in packages if f"installed {name}" not in listed.splitlines()]
+    if missing:
+        _say(f"Needed Debian packages: {' '.join(missing)}")
+        line = f"apt-get update && apt-get install --no-install-recommends {' '.join(missing)}"
+        if os.geteuid() != 0:
+            raise refuse("they are installed by root", f"run this, then start again: sudo sh -c '{line}'")
+        if not agreed:
+            if not sys.stdin.isatty():
+                raise refuse("nobody is here to agree to installing them", "add --yes, or set CI=true")
+            if input("Install them with apt-get? [Y/n] ").strip().lower() not in ("", "y", "yes"):
+                raise refuse("not without these packages", line)
+        quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+        run.run(["apt-get", "-qq", "update"], env=quiet)
+        run.run(["apt-get", "-qq", "-y", "install", "--no-install-recommends", *missing], env=quiet, timeout=1800)
+    stamp.parent.mkdir(parents=True, exist_ok=True)
+    stamp.write_text("\n".join(sorted({*known, *packages})) + "\n")
+
+
+def hand_over(arguments: argparse.Namespace) -> int:
+    """Inside the environment: run the command."""
+    from images import commands
+
+    return commands.COMMANDS[arguments.command](arguments)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    """Exit status: 0 done, 1 a failure of ours or of a program, 2 the caller can mend it, 130 interrupted."""
+    arguments = parser().parse_args()
+    try:
+        if arguments.command == "clean" or os.environ.get("POSTERN_ENVIRONMENT") == sys.prefix:
+            return hand_over(arguments)
+        python = prepare(arguments)
+        os.environ["POSTERN_ENVIRONMENT"] = str(python.parent.parent)
+        os.execv(python, [str(python), str(HERE / "build.py"), *sys.argv[1:]])
+    except Refused as refused:
+        for problem in refused.problems:
+            _say(f"build.py: {problem}")
+        return 2
+    except run.Failed as failed:
+        _say(f"build.py: {failed}")
+        return 1
+    except KeyboardInterrupt:
+        _say("\nbuild.py: interrupted; nothing half made is left under a final name")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

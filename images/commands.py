@@ -1,0 +1,213 @@
+"""What build.py's commands do once its environment is prepared."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from ipaddress import IPv4Interface
+from pathlib import Path
+
+from hardware import profile as profiles
+from hardware.host import run
+from hardware.host.errors import Problem, Refused, refuse
+from hardware.host.files import default_cache
+from hardware.host.log import Steps
+from hardware.profile import HardwareProfile
+from hardware.twin import (
+    FACTORY_NET,
+    Drive,
+    DriveBus,
+    Forward,
+    ImageFile,
+    SerialLog,
+    Terminal,
+    TwinOptions,
+    UserNet,
+)
+from images import archive, emulate, manifest, pipeline, recipe
+from images.steps.squash import Level
+from images.store import Store
+from images.tools import Tools
+from overlays import settings
+
+_RECIPE = "appliance"
+_LANES = ("unit", "golden", "container", "machine", "bench")
+_TESTS = Path(__file__).parent.parent / "tests"
+
+
+def build(arguments: Namespace) -> int:
+    """Build an image into `out/<profile>`."""
+    profile = profiles.load(arguments.profile)
+    what = recipe.load(_RECIPE)
+    _as_root("a build")
+    store = Store(default_cache())
+    if arguments.offline:
+        state = archive.remembered(what.suite, store)
+    else:
+        state = archive.inspect(what.suite, *archive.mirrors(arguments.mirror, arguments.security_mirror))
+    level = Level.RELEASE if arguments.release else Level.DEVELOPMENT
+    plan = pipeline.Plan(what, profile, level, state, arguments.out.absolute())
+    made = pipeline.build(plan, default_cache(), Steps(pipeline.STEPS))
+    if arguments.json:
+        print(manifest.write(made), end="")
+    else:
+        print(f"{plan.target}: Postern {made.version} for {profile.id}")
+        for item in made.artefacts:
+            print(f"  {item.name:<16} {item.bytes / 1e6:8.1f} MB")
+        print(f"Start it with ./build.py boot {profile.id}")
+    return 0
+
+
+def boot(arguments: Namespace) -> int:
+    """Boot an image on its profile's virtual twin until it is shut down or the terminal ends it."""
+    profile = profiles.load(arguments.profile)
+    image = arguments.out / profile.id
+    found = manifest.load(image)
+    net = _port1(arguments, profile)
+    tools = Tools(_newest_tools())
+    with tempfile.TemporaryDirectory(prefix="postern-twin-") as name:
+        work = Path(name)
+        disk = _disk(arguments, tools, image, profile, work)
+        log = arguments.out / f"{profile.id}.log"
+        options = TwinOptions(
+            disk=disk,
+            ovmf=emulate.firmware(tools, profile, work),
+            drives=_answers(arguments, tools, work),
+            ports=(net,),
+            serial=SerialLog(log) if arguments.headless else Terminal(),
+        )
+        for door in net.forwards:
+            print(f"127.0.0.1:{door.host_port} leads to port {door.guest_port} of the box", file=sys.stderr)
+        hint = f"its console is written to {log}; Ctrl-C ends it" if arguments.headless else "Ctrl-A X ends it"
+        print(f"Postern {found.version} on the virtual twin of {profile.id}: {hint}", file=sys.stderr)
+        return run.attach(emulate.command(tools, profile, options)).status
+
+
+def test(arguments: Namespace) -> int:
+    """Run the lanes' tests with pytest."""
+    unknown = [lane for lane in arguments.lanes if lane not in _LANES]
+    if unknown:
+        raise refuse(f"there is no lane {unknown[0]!r}", f"there are {', '.join(_LANES)}")
+    _as_root("the container and the machine lane")
+    lanes = arguments.lanes or [lane for lane in _LANES if lane != "bench"]
+    command = [sys.executable, "-m", "pytest", "--durations=10", *(str(_TESTS / lane) for lane in lanes)]
+    command += [f"-k{arguments.only}"] if arguments.only else []
+    command += [f"--mirror={arguments.mirror}"] if arguments.mirror else []
+    command += [f"--security-mirror={arguments.security_mirror}"] if arguments.security_mirror else []
+    kept = {name: value for name in ("CI", "NO_COLOR") if (value := os.environ.get(name))}
+    # Linters and diskimage-builder are programs of this environment.
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return run.attach(command, env=kept | {"PATH": path, "PYTHONDONTWRITEBYTECODE": "1"}).status
+
+
+def list_profiles(arguments: Namespace) -> int:
+    """List the profiles, show one, or print the schema of their files."""
+    if arguments.action == "schema":
+        print(json.dumps(profiles.schema(), indent=2))
+    elif arguments.action == "show":
+        profile = profiles.load(arguments.profile)
+        print(profile.model_dump_json(indent=2) if arguments.json else profiles.describe(profile))
+    else:
+        rows = [asdict(profiles.summary(profile)) for profile in profiles.load_all()]
+        if arguments.json:
+            print(json.dumps(rows, indent=2))
+        else:
+            _table(rows)
+    return 0
+
+
+def clean(arguments: Namespace) -> int:
+    """Remove images, and with `--cache` what builds keep (this environment too)."""
+    doomed = [arguments.out, *([default_cache()] if arguments.cache else [])]
+    for folder in doomed:
+        if folder.exists():
+            shutil.rmtree(folder)
+            print(f"removed {folder}")
+    return 0
+
+
+COMMANDS: dict[str, Callable[[Namespace], int]] = {
+    "build": build,
+    "boot": boot,
+    "test": test,
+    "profiles": list_profiles,
+    "clean": clean,
+}
+
+
+def _as_root(what: str) -> None:
+    if os.geteuid() != 0:
+        raise refuse(f"{what} needs root", "start it again with sudo")
+
+
+def _newest_tools() -> Path:
+    folder = Store(default_cache()).newest("tools")
+    if folder is None:
+        raise refuse("there is no tools tree yet", "a build makes it: ./build.py build")
+    return folder / "root"
+
+
+def _disk(arguments: Namespace, tools: Tools, image: Path, profile: HardwareProfile, work: Path) -> ImageFile:
+    """The twin's disk: a fresh one that goes afterwards, or a file that is kept and stands alone."""
+    if arguments.disk is None:
+        return emulate.disk(tools, image, profile, work / "disk.qcow2", arguments.disk_size)
+    if not arguments.disk.exists():
+        emulate.disk(tools, image, profile, work / "fresh.qcow2", arguments.disk_size)
+        partial = arguments.disk.with_name(f".{arguments.disk.name}.partial")
+        tools.run("qemu-img", "convert", "-O", "qcow2", work / "fresh.qcow2", partial)
+        partial.rename(arguments.disk)
+    return ImageFile(arguments.disk, "qcow2")
+
+
+def _answers(arguments: Namespace, tools: Tools, work: Path) -> tuple[Drive, ...]:
+    if arguments.answers is None:
+        return ()
+    volume = emulate.answers_volume(tools, work / "answers.img", arguments.answers, arguments.secrets)
+    return (Drive(volume, DriveBus.USB),)
+
+
+def _port1(arguments: Namespace, profile: HardwareProfile) -> UserNet:
+    """The network behind port1: the factory's, or what the answer file gives port1, so that forwards lead there.
+
+    Raises `Refused` with every problem of the answer file and of the forwards.
+    """
+    problems: list[Problem] = []
+    net = FACTORY_NET
+    if arguments.answers:
+        try:
+            text = arguments.answers.read_text(encoding="utf-8")
+            answers = settings.parse_answers(text, str(arguments.answers))
+            problems += settings.problems(answers, profile, str(arguments.answers))
+            plan = answers.network.plan("port1")
+            own = next((IPv4Interface(str(at)) for at in plan.addresses if at.version == 4), None)
+            if own:
+                host = next(at for at in own.network.hosts() if at != own.ip)
+                net = UserNet(IPv4Interface(f"{host}/{own.network.prefixlen}"), own.ip)
+        except OSError as error:
+            problems.append(Problem(str(arguments.answers), "", f"cannot be read: {error.strerror}"))
+        except Refused as refused:
+            problems += refused.problems
+    forwards = []
+    for text in arguments.forward:
+        ports = text.split(":")
+        if len(ports) == 2 and all(port.isdecimal() and 0 < int(port) < 65536 for port in ports):
+            forwards.append(Forward(int(ports[0]), int(ports[1])))
+        else:
+            problems.append(Problem("--forward", "", f"{text!r} is not HOST:GUEST", "two TCP ports, such as 2525:25"))
+    if problems:
+        raise Refused(problems)
+    return replace(net, forwards=tuple(forwards))
+
+
+def _table(rows: list[dict[str, object]]) -> None:
+    """Columns as wide as their longest entry."""
+    lines = [[str(name) for name in rows[0]], *([str(value) for value in row.values()] for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    for line in lines:
+        print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
