@@ -6,13 +6,13 @@ import os
 
 import pytest
 
+from hardware.host.files import default_cache
 from images import pipeline, recipe, tools
 from images.archive import Archive
 from images.steps import rootfs as rootfs_step
 from images.steps import tree as tree_step
 from images.steps.rootfs import RootFilesystem
 from images.steps.tree import Tree
-from hardware.host.files import default_cache
 from images.store import Store
 from images.tools import Tools
 from tests.peers import Peers, peers_tree

@@ -34,7 +34,8 @@ echo "systemctl $*" >> {log}
 for word; do case $word in -*) continue ;; esac; verb=${{verb:-$word}}; done
 case $verb in
 show)
-    for unit; do case $unit in *.service) cat {units}/$unit 2>/dev/null || echo ActiveState=inactive; echo Id=$unit; echo ;; esac; done ;;
+    for unit; do case $unit in *.service)
+        cat {units}/$unit 2>/dev/null || echo ActiveState=inactive; echo Id=$unit; echo ;; esac; done ;;
 start | restart)
     for unit; do case $unit in *.service)
         if [ -e {broken}/$unit ]; then printf 'ActiveState=failed\\nResult=exit-code\\n' > {units}/$unit

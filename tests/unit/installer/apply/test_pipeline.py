@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from hardware.host import files
 from hardware.host.errors import Refused
 from hardware.host.log import Steps
-from installer.apply import pipeline, services, write
+from installer.apply import device, health, services, write
 from installer.apply.pipeline import apply
 from installer.apply.places import Stage
 from installer.apply.store import Store, Verdict
@@ -126,9 +127,9 @@ def test_a_fault_at_any_step_leads_back(
     before = snapshot(lab.root / "etc")
     module, name = {
         "files": (write, "install"),
-        "device": (pipeline.device, "ensure"),
+        "device": (device, "ensure"),
         "services": (services, "bring"),
-        "health": (pipeline.health, "problems"),
+        "health": (health, "problems"),
     }[step]
     real, calls = getattr(module, name), []
 
@@ -148,7 +149,7 @@ def test_a_fault_at_any_step_leads_back(
 
 
 def test_two_at_once(lab: Lab, settings: Settings, secrets: Secrets, steps: Steps) -> None:
-    with pipeline.files.locked(lab.places.lock), pytest.raises(Refused, match="another change is being applied"):
+    with files.locked(lab.places.lock), pytest.raises(Refused, match="another change is being applied"):
         apply(lab.box, settings, secrets, "second", steps)
 
 

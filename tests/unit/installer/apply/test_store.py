@@ -63,7 +63,7 @@ def test_damaged_settings_are_refused(tmp_path: Path, settings: Settings, secret
 def test_the_power_goes_at_any_call(
     tmp_path: Path, settings: Settings, other: Settings, secrets: Secrets, monkeypatch: pytest.MonkeyPatch, die_at: int
 ) -> None:
-    """Whichever call of the operating system is the last one, the link leads to the whole old or the whole new settings."""
+    """Whichever system call is the last one, the link leads to the whole old or the whole new settings."""
     store = Store(Places(tmp_path))
     store.switch(store.add(settings, secrets, "old"))
     left = die_at
@@ -105,10 +105,17 @@ def test_everything_is_flushed_before_the_link_moves(
 ) -> None:
     events: list[str] = []
     real_sync, real_write = files.sync, files.write
-    monkeypatch.setattr(files, "sync", lambda path: (events.append(f"sync {path.name}"), real_sync(path)))
-    monkeypatch.setattr(
-        files, "write", lambda path, *a, **k: (events.append(f"write {path.name}"), real_write(path, *a, **k))
-    )
+
+    def sync(path: Path) -> None:
+        events.append(f"sync {path.name}")
+        real_sync(path)
+
+    def write(path: Path, data: str | bytes, *, mode: int = 0o644, owner: tuple[int, int] | None = None) -> None:
+        events.append(f"write {path.name}")
+        real_write(path, data, mode=mode, owner=owner)
+
+    monkeypatch.setattr(files, "sync", sync)
+    monkeypatch.setattr(files, "write", write)
     store = Store(Places(tmp_path))
     one = store.add(settings, secrets, "first")
     stored = list(events)

@@ -1,0 +1,156 @@
+"""A box in a container: the real root file system, booted by systemd-nspawn at native speed.
+
+What the real box gets from its initrd and its kernel is stood in for here, each with its reason:
+
+- The root is the builder's tree, read-only as the verified squashfs is.
+- /etc is an overlay whose upper layer is lost at each start, as the initrd lays it.
+- /var is a folder in memory that outlives a restart, as the data partition does, with the same mount options. In
+  memory, for a container proves nothing about disks; the machine lane does.
+- The machine id is kept on /var and handed over, as the initrd does.
+- `postern.profile` comes as a credential: a container has no kernel command line of its own.
+- port1, port2 ... are veth pairs: names by hardware are the machine lane's business.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from hardware.host import run
+from hardware.host.run import Completed
+from tests.container.network import Segment
+
+PROFILE = "vm-uefi"
+PATIENCE = 60.0
+_MEMORY = Path("/dev/shm")
+
+# systemd in the container wants the unified control groups, which some hosts lack: the mount namespace gets them. Each box has a group of its own there, or two of them would share one. $1 names it, $2 is /var, the rest the command.
+_LAUNCH = """
+set -e
+if [ "$(stat -f -c %T /sys/fs/cgroup)" != cgroup2fs ]; then
+    umount -l /sys/fs/cgroup/* /sys/fs/cgroup 2>/dev/null || true
+    mount -t cgroup2 none /sys/fs/cgroup
+fi
+mkdir -p "/sys/fs/cgroup/$1"
+echo $$ >"/sys/fs/cgroup/$1/cgroup.procs"
+mount --bind "$2" "$2"
+mount -o remount,bind,nosuid,nodev,noexec "$2"
+shift 2
+exec "$@"
+"""
+
+
+class Box:
+    """One box and its data partition, on or off. `segments` are what its ports are plugged into, in their order."""
+
+    def __init__(self, tree: Path, segments: Sequence[Segment], folder: Path) -> None:
+        self.tree = tree
+        self.segments = segments
+        self.folder = folder
+        self.name = f"postern-{segments[0].cable}"
+        self.var = folder / "var"
+        self.console = folder / "console.log"
+        self.leader = 0  # the process that is number 1 inside
+        self._running = ExitStack()
+        (self.var / "lib/postern").mkdir(parents=True)
+        self._machine_id = uuid.uuid4().hex
+
+    def start(self, credentials: Mapping[str, str] | None = None, stage: str = "in-service") -> None:
+        """Switch on, and wait until the box says how far it has come."""
+        (self.var / "lib/postern/machine-id").write_text(f"{self._machine_id}\n")
+        argv = self._nspawn(credentials or {})
+        self._running = ExitStack()
+        nspawn = self._running.enter_context(run.spawn(argv, log=self.console, env=_NSPAWN, grace=30))
+        until(lambda: self._find_leader(nspawn.pid), "the first process of the box")
+        for segment in self.segments:
+            segment.plug()
+        until(lambda: self.stage == stage, f"stage {stage}", lambda: f"{self.stage}: {self.tail()}")
+
+    def stop(self) -> None:
+        """Switch off: the container manager asks the box to shut down. Nothing of it runs afterwards."""
+        self._running.close()
+        self.leader = 0
+
+    def run(self, *argv: str | Path, stdin: str | None = None, check: bool = True, timeout: float = 120) -> Completed:
+        """Run a program in the box, as root."""
+        enter = ["nsenter", "--target", str(self.leader), "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"]
+        return run.run([*enter, "--", *argv], stdin=stdin, check=check, timeout=timeout)
+
+    def path(self, inside: str) -> Path:
+        """A file of the running box, from outside."""
+        return Path(f"/proc/{self.leader}/root", inside.lstrip("/"))
+
+    @property
+    def stage(self) -> str:
+        try:
+            return self.path("run/postern/stage").read_text().strip()
+        except OSError:
+            return ""
+
+    def journal(self, *words: str) -> str:
+        return self.run("journalctl", "--no-pager", "--output=short-precise", *words).stdout
+
+    def tail(self) -> str:
+        """The last that the box had to say."""
+        return self.journal("--lines=30") if self.leader else self.console.read_text(errors="replace")[-2000:]
+
+    def failed_units(self) -> str:
+        return self.run("systemctl", "list-units", "--failed", "--plain", "--no-legend").stdout
+
+    def _nspawn(self, credentials: Mapping[str, str]) -> list[str | Path]:
+        made = {"postern.profile": PROFILE} | dict(credentials)
+        options = ["--quiet", f"--machine={self.name}", f"--uuid={self._machine_id}", "--boot", "--console=read-only"]
+        options += ["--register=no", "--keep-unit", "--private-network", "--resolv-conf=off", "--timezone=off"]
+        options += [f"--directory={self.tree}", "--read-only", "--overlay=+/etc::/etc", f"--bind={self.var}:/var"]
+        for number, segment in enumerate(self.segments, 1):
+            options.append(f"--network-veth-extra={segment.cable}:port{number}")
+        for name, text in made.items():
+            file = self.folder / name
+            file.touch(mode=0o600)
+            file.write_text(text)
+            options.append(f"--load-credential={name}:{file}")
+        confine = ["setpriv", "--pdeathsig", "TERM", "unshare", "--mount", "--propagation", "private"]
+        return [*confine, "sh", "-c", _LAUNCH, "sh", self.name, self.var, "systemd-nspawn", *options]
+
+    def _find_leader(self, nspawn: int) -> bool:
+        if not Path(f"/proc/{nspawn}").exists():
+            raise AssertionError(f"the container did not start: {self.console.read_text(errors='replace')[-2000:]}")
+        for child in Path(f"/proc/{nspawn}/task/{nspawn}/children").read_text().split():
+            numbers = [line for line in Path(f"/proc/{child}/status").read_text().splitlines() if "NSpid" in line]
+            if numbers and numbers[0].split()[-1] == "1":
+                self.leader = int(child)
+                return True
+        return False
+
+
+# No lock file beside the tree: it is read-only, and several boxes may run from it. The tree's systemd may be newer.
+_NSPAWN = {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1", "SYSTEMD_NSPAWN_LOCK": "0"}
+
+
+@contextmanager
+def box(tree: Path, segments: Sequence[Segment]) -> Iterator[Box]:
+    """A box that is off; switched off and forgotten at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="postern-box-", dir=_MEMORY if os.access(_MEMORY, os.W_OK) else None))
+    made = Box(tree, segments, folder)
+    try:
+        yield made
+    finally:
+        made.stop()
+        shutil.rmtree(folder)
+
+
+def until(
+    true: Callable[[], object], what: str, now: Callable[[], object] = lambda: "", patience: float = PATIENCE
+) -> None:
+    """Wait for something to become true. When it does not, `now` says what was there instead."""
+    deadline = time.monotonic() + patience
+    while not true():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {patience:.0f} s for {what}; there was {now()}")
+        time.sleep(0.05)

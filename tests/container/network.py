@@ -1,0 +1,110 @@
+"""The networks around a box: one network namespace for each of its ports, in which addresses stand for hosts."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hardware.host import run
+from hardware.host.run import Completed
+
+_NAMESPACES = Path("/run/netns")
+_PREFIX = "postern-"
+_CLONE_NEWNET = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What one port of the box is plugged into."""
+
+    namespace: str
+
+    @property
+    def cable(self) -> str:
+        """The name of our end of the cable, and of the box's end while it is not in the box yet (15 characters)."""
+        return self.namespace.removeprefix(_PREFIX)
+
+    def plug(self) -> None:
+        """Take our end of a box's cable, which the container manager made on the host."""
+        run.run(["ip", "link", "set", self.cable, "netns", self.namespace])
+        self.ip("link", "set", self.cable, "up")
+
+    def host(self, *addresses: str) -> None:
+        """Let hosts with these addresses (with their prefix lengths) stand here."""
+        for address in addresses:
+            self.ip("address", "add", address, "dev", self.cable, *(["nodad"] if ":" in address else []))
+
+    def ip(self, *words: str) -> Completed:
+        return run.run(["ip", "-n", self.namespace, *words])
+
+    def run(self, *argv: str | Path, check: bool = True, timeout: float = 60) -> Completed:
+        """Run a program of the host in here."""
+        return run.run(["ip", "netns", "exec", self.namespace, *argv], check=check, timeout=timeout)
+
+    def connect(self, address: str, port: int, source: str = "", timeout: float = 30) -> socket.socket:
+        """A TCP connection from in here; the socket stays in its namespace wherever it is used."""
+        with self._entered():
+            return socket.create_connection((address, port), timeout, (source, 0) if source else None)
+
+    def answers(self, address: str, port: int, source: str = "") -> bool:
+        """Does something accept connections there? No answer within a second is a no."""
+        try:
+            self.connect(address, port, source, timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+    def pings(self, address: str) -> bool:
+        return self.run("ping", "-c", "1", "-W", "1", address, check=False).status == 0
+
+    @contextmanager
+    def _entered(self) -> Iterator[None]:
+        """This thread, and no other, in the namespace."""
+        before, there = (os.open(path, os.O_RDONLY) for path in ("/proc/thread-self/ns/net", self._path))
+        try:
+            _enter(there)
+            try:
+                yield
+            finally:
+                _enter(before)
+        finally:
+            os.close(before)
+            os.close(there)
+
+    @property
+    def _path(self) -> Path:
+        return _NAMESPACES / self.namespace
+
+
+@contextmanager
+def segments(count: int, label: str) -> Iterator[tuple[Segment, ...]]:
+    """So many networks, gone at the end with all that is plugged into them. `label` tells boxes apart (two letters)."""
+    _sweep()
+    made = tuple(Segment(f"{_PREFIX}{os.getpid()}{label}{number}") for number in range(1, count + 1))
+    try:
+        for one in made:
+            run.run(["ip", "netns", "add", one.namespace])
+            one.ip("link", "set", "lo", "up")
+        yield made
+    finally:
+        for one in made:
+            run.run(["ip", "netns", "delete", one.namespace], check=False)
+
+
+def _sweep() -> None:
+    """Remove what test runs that were killed have left: a namespace carries the process id of its run."""
+    for path in _NAMESPACES.glob(f"{_PREFIX}*"):
+        owner = "".join(character for character in path.name.removeprefix(_PREFIX)[:-3])
+        if owner.isdigit() and not Path("/proc", owner).exists():
+            run.run(["ip", "netns", "delete", path.name], check=False)
+
+
+def _enter(namespace: int) -> None:
+    if _libc.setns(namespace, _CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "setns")

@@ -1,0 +1,100 @@
+"""The house's rules that a program can check: format, types, imports, shell, YAML, templates, spelling, schemas."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from hardware import profile as profiles
+from hardware.host import run
+from overlays import settings
+
+TOP = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+FOLDERS = ["hardware", "overlays", "images", "installer", "tests", "build.py"]
+
+
+def lint(*argv: str | Path, env: dict[str, str] | None = None) -> None:
+    done = run.run([BIN / argv[0], *argv[1:]], cwd=TOP, check=False, timeout=300, env=env)
+    assert done.status == 0, done.stdout + done.stderr
+
+
+def tracked(*patterns: str) -> list[str]:
+    """The files under version control that match, and those not yet added."""
+    found = run.run(["git", "ls-files", "--cached", "--others", "--exclude-standard", *patterns], cwd=TOP)
+    return [name for name in found.stdout.splitlines() if (TOP / name).is_file()]
+
+
+def shell_scripts() -> list[str]:
+    """Every shell script, whatever its name."""
+    found = []
+    for name in tracked():
+        with (TOP / name).open("rb") as file:
+            first = file.readline()
+        if first.startswith(b"#!") and (b"bash" in first or b"/sh" in first):
+            found.append(name)
+    return found
+
+
+def test_code_is_formatted() -> None:
+    lint("ruff", "format", "--check", *FOLDERS)
+
+
+def test_code_is_linted() -> None:
+    lint("ruff", "check", *FOLDERS)
+
+
+def test_types() -> None:
+    lint("mypy", *FOLDERS)
+
+
+def test_import_rules() -> None:
+    lint("lint-imports", env={"PYTHONPATH": str(TOP)})
+
+
+def test_yaml() -> None:
+    rules = (
+        "{extends: default, rules: {line-length: {max: 120}, document-start: disable, braces: {max-spaces-inside: 1},"
+    )
+    rules += " comments: {min-spaces-from-content: 1}}}"
+    lint("yamllint", "--strict", "-d", rules, *tracked("*.yaml", "*.yml"))
+
+
+def test_shell() -> None:
+    scripts = shell_scripts()
+    assert scripts
+    lint("shellcheck", "--severity=style", "--exclude=SC1091", *scripts)
+
+
+def test_shell_is_formatted() -> None:
+    lint("shfmt", "-d", "-i", "4", *shell_scripts())
+
+
+def test_spelling() -> None:
+    lint("codespell", *[name for name in tracked() if not name.endswith(".lock")])
+
+
+@pytest.mark.parametrize("what", ["profiles", "answers"])
+def test_examples_fit_the_schema_that_is_exported(what: str, tmp_path: Path) -> None:
+    schema = profiles.schema() if what == "profiles" else settings.schema()
+    files = sorted((TOP / "hardware/profiles").glob("*.yaml"))
+    if what == "answers":
+        files = sorted((TOP / "tests/answers").glob("gateway*.yaml"))
+    target = tmp_path / "schema.json"
+    target.write_text(json.dumps(schema))
+    assert files
+    lint("check-jsonschema", "--schemafile", target, *files)
+
+
+def test_the_repository_names_no_archive_and_no_machine() -> None:
+    forbidden = ("deb.debian" + ".org", "security.debian" + ".org", "/work" + "/main", "pypi" + ".org")
+    found = [
+        f"{name}: {word}"
+        for name in tracked()
+        for word in forbidden
+        if word in (TOP / name).read_text(encoding="utf-8", errors="replace")
+    ]
+    assert found == []
