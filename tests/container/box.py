@@ -30,7 +30,8 @@ PROFILE = "vm-uefi"
 PATIENCE = 60.0
 _MEMORY = Path("/dev/shm")
 
-# systemd in the container wants the unified control groups, which some hosts lack: the mount namespace gets them. Each box has a group of its own there, or two of them would share one. $1 names it, $2 is /var, the rest the command.
+# systemd in the container wants the unified control groups, which some hosts lack: the mount namespace gets them.
+# Each box has a group of its own there, or two of them would share one. $1 names it, $2 is /var, the rest the command.
 _LAUNCH = """
 set -e
 if [ "$(stat -f -c %T /sys/fs/cgroup)" != cgroup2fs ]; then
