@@ -32,12 +32,14 @@ _MEMORY = Path("/dev/shm")
 
 # systemd in the container wants the unified control groups, which some hosts lack: the mount namespace gets them.
 # Each box has a group of its own there, or two of them would share one. $1 names it, $2 is /var, the rest the command.
-_LAUNCH = """
+_UNIFY = """
 set -e
 if [ "$(stat -f -c %T /sys/fs/cgroup)" != cgroup2fs ]; then
     umount -l /sys/fs/cgroup/* /sys/fs/cgroup 2>/dev/null || true
     mount -t cgroup2 none /sys/fs/cgroup
 fi
+"""
+_LAUNCH = f"""{_UNIFY}
 mkdir -p "/sys/fs/cgroup/$1"
 echo $$ >"/sys/fs/cgroup/$1/cgroup.procs"
 mount --bind "$2" "$2"
@@ -45,6 +47,10 @@ mount -o remount,bind,nosuid,nodev,noexec "$2"
 shift 2
 exec "$@"
 """
+_FORGET = f"""{_UNIFY}
+[ ! -d "/sys/fs/cgroup/$1" ] || find "/sys/fs/cgroup/$1" -depth -type d -exec rmdir {{}} +
+"""
+_PRIVATE = ["unshare", "--mount", "--propagation", "private", "sh", "-c"]
 
 
 class Box:
@@ -101,8 +107,12 @@ class Box:
         """The last that the box had to say."""
         return self.journal("--lines=30") if self.leader else self.console.read_text(errors="replace")[-2000:]
 
-    def failed_units(self) -> str:
-        return self.run("systemctl", "list-units", "--failed", "--plain", "--no-legend").stdout
+    def require_well(self, *hidden: str) -> None:
+        """What the box says of itself at the end: no unit failed, and no log holds a password (`hidden`)."""
+        failed = self.run("systemctl", "list-units", "--failed", "--plain", "--no-legend").stdout
+        assert failed == "", f"{failed}\n{self.tail()}"
+        said = self.journal() + self.console.read_text(errors="replace")
+        assert not [word for word in hidden if word in said], "a log holds a password"
 
     def _nspawn(self, credentials: Mapping[str, str]) -> list[str | Path]:
         made = {"postern.profile": PROFILE} | dict(credentials)
@@ -116,8 +126,18 @@ class Box:
             file.touch(mode=0o600)
             file.write_text(text)
             options.append(f"--load-credential={name}:{file}")
-        confine = ["setpriv", "--pdeathsig", "TERM", "unshare", "--mount", "--propagation", "private"]
-        return [*confine, "sh", "-c", _LAUNCH, "sh", self.name, self.var, "systemd-nspawn", *options]
+        return [
+            "setpriv",
+            "--pdeathsig",
+            "TERM",
+            *_PRIVATE,
+            _LAUNCH,
+            "sh",
+            self.name,
+            self.var,
+            "systemd-nspawn",
+            *options,
+        ]
 
     def _find_leader(self, nspawn: int) -> bool:
         if not Path(f"/proc/{nspawn}").exists():
@@ -143,6 +163,7 @@ def box(tree: Path, segments: Sequence[Segment]) -> Iterator[Box]:
         yield made
     finally:
         made.stop()
+        run.run([*_PRIVATE, _FORGET, "sh", made.name])
         shutil.rmtree(folder)
 
 
