@@ -45,6 +45,8 @@ def boot(places: Places, say: Say) -> Stage:
     wait_for_devices()
     stage = take_answers(box, say)
     places.enter(stage)
+    if box.store.current() is None:
+        mark_slot(places, say)  # a box that nobody has set up works as far as it can
     return stage
 
 

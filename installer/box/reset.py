@@ -13,7 +13,7 @@ from installer.apply.places import Places
 from installer.update import slots
 
 # The boot loader reads and clears it, and adds systemd.factory_reset=yes once: systemd-repart then makes /var anew.
-VARIABLE = "FACTORY_RESET"
+REQUEST = {"RESET": "data"}
 WORD = "reset"
 
 
@@ -46,7 +46,7 @@ def forget(places: Places) -> None:
 def ask_boot_loader(places: Places) -> None:
     """Tell the boot loader to have the data partition made anew at the next start."""
     with files.locked(places.lock, busy=BUSY), slots.environment_block(places.root) as block:
-        slots.update(block, places.grubenv_copy, {VARIABLE: "1"})
+        slots.update(block, places.grubenv_copy, REQUEST)
 
 
 def _keeps_mail() -> bool:

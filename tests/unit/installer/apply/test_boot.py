@@ -199,3 +199,21 @@ def test_power_goes_while_keys_are_made(lab: Lab, tmp_path: Path) -> None:
     boot(lab.places, print)
     assert "half" not in (lab.places.device / "ssh/ssh_host_ed25519_key").read_text()
     assert not unfinished.exists()
+
+
+def test_a_box_that_waits_keeps_its_slot(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(booting, "mark_slot", lambda places, say: told.append("good"))
+    boot(lab.places, print)
+    assert told == ["good"]
+
+
+def test_settings_that_no_image_can_take_cost_the_slot(
+    lab: Lab, settings: Settings, secrets: Secrets, steps: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The box waits on its console, and the boot loader takes the other slot next time."""
+    apply(lab.box, settings, secrets, "first", steps)
+    (lab.places.state / "generations/0001/settings.yaml").write_text("format: 99\n")
+    lab.reboot()
+    monkeypatch.setattr(booting, "mark_slot", lambda places, say: pytest.fail("marked good"))
+    assert boot(lab.places, print) is Stage.FACTORY
