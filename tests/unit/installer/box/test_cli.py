@@ -11,9 +11,9 @@ from hardware.host.errors import Problem, Refused
 from installer.apply import pipeline
 from installer.apply.pipeline import apply
 from installer.apply.store import Store
-from installer.box import change, cli, log, reset
+from installer.box import change, cli, log
 from installer.box import settings as settings_command
-from installer.update import grubenv
+from installer.update import grubenv, slots
 from overlays.settings import Secrets, Settings, parse_answers
 from tests.unit.installer.apply.conftest import ANSWERS, PASSWORD, SECRETS, Lab, lab, other, secrets, settings, steps
 
@@ -170,7 +170,7 @@ def test_reset_wipes_by_way_of_the_boot_loader(box: Lab, monkeypatch: pytest.Mon
     block.parent.mkdir(parents=True)
     block.write_bytes(grubenv.render({"ORDER": "A B", "A_OK": "1"}))
     (box.root / "proc/cmdline").write_text("postern.slot=A postern.profile=vm-uefi postern.force\n")
-    monkeypatch.setattr(reset.slots, "boot_partition", lambda *_: Path("/dev/null"))
+    monkeypatch.setattr(slots, "boot_partition", lambda *_: Path("/dev/null"))
     assert run(box, "factory-reset", "--wipe-mail", "--yes") == 0
     assert grubenv.read(block) == {"ORDER": "A B", "A_OK": "1", "RESET": "data"}
     assert box.calls("umount")
