@@ -17,6 +17,7 @@ from images.store import Store
 PACKAGES = (
     "cryptsetup-bin",
     "dosfstools",
+    "e2fsprogs",
     "fdisk",
     "grub-efi-amd64-bin",
     "grub-pc-bin",

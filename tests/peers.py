@@ -19,6 +19,7 @@ PACKAGES = (
     "coreutils",
     "dash",
     "dnsmasq-base",
+    "libnet-ssleay-perl",  # for swaks --tls
     "nbdkit",
     "nbdkit-plugin-python",
     "nmap",
@@ -51,7 +52,7 @@ class Peers:
 
 def peers_tree(store: Store, archive: Archive) -> Peers:
     """The peers for this state of the archive (ten seconds when they are not cached)."""
-    digest = digest_of("peers 3", archive.suite, archive.state, *PACKAGES)
+    digest = digest_of("peers 4", archive.suite, archive.state, *PACKAGES)
     return Peers(store.made("peers", digest, lambda partial: _make(partial / "root", archive)) / "root")
 
 

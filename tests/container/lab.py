@@ -22,7 +22,7 @@ from tests.container.network import Segment, segments
 from tests.peers import Peers
 
 PASSWORD = "Quail-sings~07-low"
-STRANGER, TRUSTED, REJECTED, NEIGHBOUR, ADMIN = "192.0.2.77", "10.0.0.66", "10.0.0.99", "10.0.0.77", "172.16.0.2"
+STRANGER, TRUSTED, REJECTED, NEIGHBOUR, ADMIN = "192.0.2.77", "10.0.0.66", "10.0.0.99", "10.0.0.90", "172.16.0.2"
 OUTSIDE_BOX, INSIDE_BOX, DESK_BOX = "192.0.2.10", "10.0.0.1", "172.16.0.1"
 
 ANSWERS = """
