@@ -1,4 +1,4 @@
-"""Settings into service on the real root: closed before, only what changed afterwards, back when it does not get well."""
+"""Settings into service on the real root: closed before, only what changed after, back when it does not get well."""
 
 from __future__ import annotations
 
