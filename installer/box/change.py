@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO, cast
@@ -120,13 +121,24 @@ def require_no_problems(box: Box, settings: Settings, secrets: Secrets, source: 
 
 def put_in_force(box: Box, settings: Settings, secrets: Secrets, reason: str, source: str = "settings") -> Outcome:
     """Apply, with its steps on this terminal, and say what came of it."""
-    outcome = pipeline.apply(
-        box, settings, secrets, reason, Steps(pipeline.STEPS, cast(TextIO, Lasting(sys.stderr))), source
-    )
-    boot.mark_slot(box.places, lambda _: None)
+    with to_the_end():
+        outcome = pipeline.apply(
+            box, settings, secrets, reason, Steps(pipeline.STEPS, cast(TextIO, Lasting(sys.stderr))), source
+        )
+        boot.mark_slot(box.places, lambda _: None)
     with suppress(OSError):
         print(f"Generation {outcome.generation.number} is in force: {outcome.actions}.")
     return outcome
+
+
+@contextmanager
+def to_the_end() -> Iterator[None]:
+    """A change of the network may cut the line that it was asked for on; it goes on to its end all the same."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 class Lasting:

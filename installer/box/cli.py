@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -114,9 +113,6 @@ def _editor(arguments: argparse.Namespace) -> list[str]:
 def _dispatch(arguments: argparse.Namespace, places: Places) -> int:
     """Each command imports what it needs: `postern boot` is on the way to the first mail."""
     command = arguments.command
-    if command in ("apply", "setup", "settings"):
-        # A change of the network may cut the line that it was asked for on; it goes on to its end all the same.
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     if command == "boot":
         from installer.apply.boot import boot
 
