@@ -23,6 +23,7 @@ from tests.peers import Peers
 
 PASSWORD = "Quail-sings~07-low"
 STRANGER, TRUSTED, REJECTED, NEIGHBOUR, ADMIN = "192.0.2.77", "10.0.0.66", "10.0.0.99", "10.0.0.90", "172.16.0.2"
+UNWELCOME = range(100, 120)  # last octets at the desk: sshd shuts out an address that fails too often
 OUTSIDE_BOX, INSIDE_BOX, DESK_BOX = "192.0.2.10", "10.0.0.1", "172.16.0.1"
 
 ANSWERS = """
@@ -110,7 +111,7 @@ def lab(tree: Path, peers: Peers) -> Iterator[Lab]:
         outside.host(f"{STRANGER}/24", "192.0.2.1/24", "192.0.2.53/24", "192.0.2.80/24", "2001:db8:1::77/64")
         servers = ("10.0.0.25/24", "10.0.0.26/24", "10.0.0.27/24")
         inside.host(f"{TRUSTED}/24", f"{REJECTED}/24", f"{NEIGHBOUR}/24", *servers)
-        desk.host(f"{ADMIN}/24")
+        desk.host(f"{ADMIN}/24", *(f"172.16.0.{number}/24" for number in UNWELCOME))
         whole = Lab(
             box=made,
             outside=outside,

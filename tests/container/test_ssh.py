@@ -8,15 +8,19 @@ import pytest
 
 from hardware.host import run
 from hardware.host.run import Completed
-from tests.container.lab import ADMIN, DESK_BOX, INSIDE_BOX, OUTSIDE_BOX, PASSWORD, STRANGER, TRUSTED, Lab
+from tests.container.lab import ADMIN, DESK_BOX, INSIDE_BOX, OUTSIDE_BOX, PASSWORD, STRANGER, TRUSTED, UNWELCOME, Lab
 from tests.peers import inside
 
 _OPTIONS = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "ConnectTimeout=5", "LogLevel=ERROR")
+# Whoever fails has an address of its own: sshd shuts out one that fails too often.
+_strangers = (f"172.16.0.{number}" for number in UNWELCOME)
 
 
-def _ssh(gateway: Lab, *command: str, user: str = "admin", password: str = "", stdin: str = "") -> Completed:
+def _ssh(
+    gateway: Lab, *command: str, user: str = "admin", password: str = "", stdin: str = "", source: str = ADMIN
+) -> Completed:
     """OpenSSH from the administrator's desk: with a password if one is given, else with the key."""
-    argv = ["-F", "none", *(word for option in _OPTIONS for word in ("-o", option))]
+    argv = ["-F", "none", "-b", source, *(word for option in _OPTIONS for word in ("-o", option))]
     env = {}
     if password:
         argv += ["-o", "PubkeyAuthentication=no", "-o", "NumberOfPasswordPrompts=1"]
@@ -45,15 +49,25 @@ def test_the_administrator_gets_in(gateway: Lab, password: str) -> None:
 @pytest.mark.parametrize("user", ["root", "postfix", "nobody", "admin2"])
 @pytest.mark.parametrize("password", ["", PASSWORD], ids=["key", "password"])
 def test_nobody_else_gets_in(gateway: Lab, user: str, password: str) -> None:
-    done = _ssh(gateway, "id", user=user, password=password)
+    done = _ssh(gateway, "id", user=user, password=password, source=next(_strangers))
     assert done.status == 255
     assert "Permission denied" in done.stderr
 
 
 def test_a_wrong_password_does_not_get_in(gateway: Lab) -> None:
-    done = _ssh(gateway, "id", password="another one")
+    done = _ssh(gateway, "id", password="another one", source=next(_strangers))
     assert done.status == 255
     assert "Permission denied" in done.stderr
+
+
+def test_who_goes_on_guessing_is_shut_out_alone(gateway: Lab) -> None:
+    source = next(_strangers)
+    for _ in range(20):
+        if "Permission denied" not in _ssh(gateway, "id", user="nobody", source=source).stderr:
+            break
+    else:
+        pytest.fail("twenty attempts were answered")
+    assert _ssh(gateway, "true").status == 0
 
 
 def test_other_ports_do_not_let_ssh_in(gateway: Lab) -> None:

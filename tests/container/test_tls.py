@@ -35,6 +35,7 @@ def test_a_client_that_does_not_is_served_as_well(gateway: Lab) -> None:
     assert [one for one in gateway.example_org.received() if b"in without TLS" in one.content]
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
 def test_an_old_protocol_is_refused(gateway: Lab, version: ssl.TLSVersion) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
