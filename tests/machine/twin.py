@@ -1,0 +1,157 @@
+"""A box on its profile's virtual twin in QEMU: the real image, the real kernel, a serial line to talk over.
+
+Stages, each waited for by what the box says, never by time: off, wizard (the welcome of a box that is not set up), in
+service (a login prompt).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address, IPv4Interface
+from pathlib import Path
+
+import pexpect
+from pexpect.fdpexpect import fdspawn
+
+from hardware.host import run
+from hardware.profile import HardwareProfile
+from hardware.twin import ImageFile, PortLink, SerialSocket, TwinOptions, UserNet
+from images import emulate
+from images.tools import Tools
+
+PASSWORD = "correct horse 7 battery"
+WELCOME = r"Press Enter to set it up here \(console (ttyS[0-9])\)"
+LOGIN = r"login: $"
+PROMPT = r"admin@[a-z0-9-]+:[^\r\n]*\$ $"
+# A boot takes 30 to 60 s of an emulated processor; a loaded machine may take several times as long.
+PATIENCE = 300.0
+# The host's side of port1, and the box: what the examples' answers give it.
+NET = UserNet(IPv4Interface("192.0.2.25/24"), IPv4Address("192.0.2.10"))
+
+
+@dataclass
+class Box:
+    """One box: its image, its disk, and when it is on, its serial line."""
+
+    tools: Tools
+    profile: HardwareProfile
+    image: Path
+    folder: Path
+    disk: ImageFile = field(init=False)
+    heard: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.disk = emulate.disk(self.tools, self.image, self.profile, self.folder / "disk.qcow2")
+
+    @contextmanager
+    def on(self, *, ports: Sequence[PortLink] = (NET,), **changes: object) -> Iterator[Line]:
+        """The box switched on; at the end of the block its power is cut. `changes` are fields of `TwinOptions`."""
+        serial, control = self.folder / "serial", self.folder / "control"
+        for left in (serial, control):
+            left.unlink(missing_ok=True)
+        log = self.folder / f"serial-{len(self.heard)}.log"
+        options = TwinOptions(
+            disk=self.disk,
+            ovmf=emulate.firmware(self.tools, self.profile, self.folder),
+            ports=tuple(ports),
+            serial=SerialSocket(serial, wait=True, log=log),
+            qmp=control,
+            restart=False,
+        )
+        argv = ["setpriv", "--pdeathsig", "KILL"]  # a test run that is killed leaves no machine behind
+        argv += emulate.command(self.tools, self.profile, replace(options, **changes))  # type: ignore[arg-type]  # by name
+        with run.spawn(argv, log=self.folder / "qemu.log") as process:
+            try:
+                with _connect(serial, process.poll, self.folder / "qemu.log") as connection:
+                    yield Line(connection, process)
+            finally:
+                self.heard.append(log.read_text(errors="replace") if log.exists() else "")
+
+    def part(self, start: int, size: int) -> bytes:
+        """Bytes of the disk, read while the box is off."""
+        return self.raw().read_bytes()[start : start + size]
+
+    def raw(self) -> Path:
+        """The disk as a sparse raw file, made from its present state."""
+        target = self.folder / "disk.raw"
+        form = ["-f", self.disk.format]
+        self.tools.run("qemu-img", "convert", *form, "-O", "raw", self.disk.path, target)
+        return target
+
+
+class Line:
+    """The serial line of a box that is on."""
+
+    def __init__(self, connection: socket.socket, process: object) -> None:
+        self.process = process
+        self.talk = fdspawn(connection, timeout=PATIENCE, encoding="utf-8", codec_errors="replace")
+
+    def expect(self, pattern: str, seconds: float = PATIENCE) -> str:
+        """Wait for a pattern; what was said up to its end. Patterns with `$` match at what came last."""
+        self.talk.expect(pattern, timeout=seconds)
+        return f"{self.talk.before}{self.talk.after}"
+
+    def send(self, text: str) -> None:
+        """A line typed by the operator."""
+        self.talk.send(f"{text}\r")
+
+    def answer(self, *pairs: tuple[str, str]) -> None:
+        """Prompts to wait for, and what to type at each."""
+        for prompt, text in pairs:
+            self.expect(prompt)
+            self.send(text)
+
+    def log_in(self, password: str = PASSWORD) -> None:
+        """From the login prompt to the administrator's shell."""
+        self.answer((LOGIN, "admin"), (r"Password: $", password))
+        self.expect(PROMPT)
+
+    def command(self, text: str, seconds: float = PATIENCE) -> str:
+        """What a command of the administrator's prints."""
+        self.send(text)
+        return _printed(self.expect(PROMPT, seconds))
+
+    def root(self, text: str) -> str:
+        """What a command prints as root."""
+        self.send(f"sudo -k; sudo {text}")
+        self.answer((r"password for admin: $", PASSWORD))
+        return _printed(self.expect(PROMPT))
+
+    def until_off(self, seconds: float = PATIENCE) -> None:
+        """Wait until the box restarts, which ends this emulator. A line that nobody reads would stop the box."""
+        self.talk.expect(pexpect.EOF, timeout=seconds)
+
+
+def _printed(said: str) -> str:
+    """What stands between the typed line and the next prompt, without what the shell tells the terminal."""
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said).replace("\r", "")
+    return plain.partition("\n")[2].rpartition("\n")[0]
+
+
+def _connect(path: Path, ended: object, log: Path) -> socket.socket:
+
+    connection = socket.socket(socket.AF_UNIX)
+    for _ in range(200):
+        try:
+            connection.connect(str(path))
+            return connection
+        except OSError:
+            if ended() is not None:  # type: ignore[operator]  # Popen.poll
+                break
+            time.sleep(0.05)  # QEMU makes the socket a moment after it started; nothing announces it
+    raise AssertionError(f"QEMU did not start: {log.read_text(errors='replace')}")
+
+
+def control(path: Path, *commands: str) -> None:
+    """Give the emulator QMP commands."""
+    with socket.socket(socket.AF_UNIX) as channel:
+        channel.connect(str(path))
+        for name in ("qmp_capabilities", *commands):
+            channel.sendall(json.dumps({"execute": name}).encode())
+            channel.recv(4096)
