@@ -117,7 +117,7 @@ def test_a_rule_shuts_a_client_out(gateway: Lab) -> None:
 
 
 def test_a_forged_source_address_gets_no_connection(gateway: Lab) -> None:
-    """A stranger who takes a trusted client's address outside: the packet does not come in where its answer would go."""
+    """A stranger who takes a trusted client's address outside: the answer would go elsewhere."""
     gateway.outside.host(f"{TRUSTED}/32")
     assert not gateway.outside.answers(OUTSIDE_BOX, 25, TRUSTED)
     gateway.outside.ip("address", "del", f"{TRUSTED}/32", "dev", gateway.outside.cable)
