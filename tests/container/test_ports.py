@@ -1,0 +1,132 @@
+"""Nothing is open before set-up, and after it exactly what the settings let in; looked at from every port.
+
+nmap sends to all 65,535 ports of TCP and of UDP. Silence alone proves little, so before set-up a listener in the box
+answers on both: the scan must not find it behind the fence, and must find it without.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from hardware.host import run
+from tests.container.box import Box, box, until
+from tests.container.lab import DESK_BOX, INSIDE_BOX, OUTSIDE_BOX, Lab
+from tests.container.network import Segment, segments
+from tests.peers import Peers
+
+FACTORY = "192.168.1.99"
+BAIT = 2222
+EVERY = "T:1-65535,U:1-65535"
+_LISTENER = f"""
+import socket, threading
+tcp = socket.create_server(("0.0.0.0", {BAIT}))
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+udp.bind(("0.0.0.0", {BAIT}))
+def answer():
+    while True:
+        udp.sendto(b"here", udp.recvfrom(2048)[1])
+threading.Thread(target=answer, daemon=True).start()
+while True:
+    tcp.accept()[0].close()
+"""
+
+
+def scan(peers: Peers, segment: Segment, address: str, ports: str = EVERY) -> set[str]:
+    """What a scan of an address finds open, such as {"25/tcp"}."""
+    # Fast, and nothing sent twice: these cables lose nothing. An answer to ARP is none of ours to count.
+    fast = ["-T5", "--min-rate", "20000", "--max-rtt-timeout", "50ms", "--max-retries", "0", "--disable-arp-ping"]
+    family = ["-6"] if ":" in address else []
+    argv = ["nmap", "-n", "-Pn", "-sS", "-sU", "-p", ports, *fast, *family, "-oG", "-", address]
+    said = run.run(peers.command(*argv, namespace=segment.namespace), timeout=120).stdout
+    assert "1 host up" in said, said
+    return {f"{port}/{protocol}" for port, protocol in re.findall(r"\b(\d+)/open/(tcp|udp)/", said)}
+
+
+def scans(peers: Peers, wanted: Sequence[tuple[Segment, str]]) -> list[set[str]]:
+    """Several scans, two at a time."""
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(lambda one: scan(peers, *one), wanted))
+
+
+@pytest.fixture(scope="module")
+def factory(root: Path) -> Iterator[Box]:
+    """A box that nobody has set up."""
+    with segments(4, "po") as nets, box(root, nets) as made:
+        made.start(stage="factory")
+        nets[0].host("192.168.1.1/24")
+        yield made
+        made.require_well()
+
+
+@contextmanager
+def bait(factory: Box) -> Iterator[list[tuple[Segment, str]]]:
+    """Somebody has opened what can be opened: every port is up and has an address, and something listens.
+
+    Gives where to scan from, and which address.
+    """
+    factory.run("systemctl", "stop", "systemd-networkd.socket", "systemd-networkd.service")
+    for number, segment in enumerate(factory.segments[1:], 2):
+        factory.run("ip", "address", "add", f"10.255.{number}.1/24", "dev", f"port{number}")
+        factory.run("ip", "link", "set", f"port{number}", "up")
+        segment.host(f"10.255.{number}.2/24")
+    addresses = [FACTORY, *(f"10.255.{number}.1" for number in range(2, 5))]
+    with run.spawn(factory.command("python3", "-I", "-c", _LISTENER)):
+        until(lambda: factory.run("ss", "-Hltu").stdout.count(str(BAIT)) == 2, "the listener")
+        yield list(zip(factory.segments, addresses, strict=True))
+
+
+def test_before_setup_only_port1_is_up_and_nothing_listens(factory: Box) -> None:
+    def links() -> list[tuple[str, str]]:
+        said = factory.run("ip", "-brief", "link").stdout
+        return re.findall(r"^(port\d)\S* +(\w+)", said, re.MULTILINE)
+
+    until(lambda: ("port1", "UP") in links(), "port1", links)
+    assert [state for _, state in links()] == ["UP", "DOWN", "DOWN", "DOWN"]
+    assert factory.run("ss", "-Hltun").stdout == ""
+
+
+def test_before_setup_the_fence_lets_nothing_in(factory: Box, peers: Peers) -> None:
+    with bait(factory) as wanted:
+        assert scans(peers, wanted) == [set(), set(), set(), set()]
+        assert [segment.pings(address) for segment, address in wanted] == [True, False, False, False]
+        factory.run("nft", "flush", "ruleset")
+        unfenced = [scan(peers, *one, f"T:1-65535,U:{BAIT}") for one in wanted]
+        assert unfenced == [{f"{BAIT}/tcp", f"{BAIT}/udp"}] * 4
+
+
+def test_after_setup_each_port_lets_in_what_it_allows(gateway: Lab, peers: Peers) -> None:
+    wanted = [
+        (gateway.outside, OUTSIDE_BOX),
+        (gateway.outside, "2001:db8:1::10"),
+        (gateway.inside, INSIDE_BOX),
+        (gateway.desk, DESK_BOX),
+    ]
+    assert scans(peers, wanted) == [{"25/tcp"}, {"25/tcp"}, {"25/tcp"}, {"22/tcp"}]
+    assert [segment.pings(address) for segment, address in wanted] == [True, True, False, True]
+    assert "port4" in gateway.box.run("ip", "-brief", "link", "show", "down").stdout
+
+
+def test_after_setup_a_port_lets_no_more_in_by_the_address_of_another(gateway: Lab, peers: Peers) -> None:
+    gateway.inside.ip("route", "add", DESK_BOX, "via", INSIDE_BOX)
+    gateway.desk.ip("route", "add", INSIDE_BOX, "via", DESK_BOX)
+    assert scan(peers, gateway.inside, DESK_BOX, "T:1-1024,U:1-1024") == set()
+    assert scan(peers, gateway.desk, INSIDE_BOX, "T:1-1024,U:1-1024") == set()
+
+
+def test_after_setup_nothing_else_listens(gateway: Lab) -> None:
+    listening = {line.split()[4] for line in gateway.box.run("ss", "-Hltun").stdout.splitlines()}
+    hosts = {f"{OUTSIDE_BOX}:25", f"{INSIDE_BOX}:25", "[2001:db8:1::10]:25", f"{DESK_BOX}:22"}
+    assert listening == hosts | {"127.0.0.1:25", "127.0.0.1:22"}
+
+
+def test_the_box_forwards_nothing(gateway: Lab) -> None:
+    gateway.desk.ip("route", "add", "192.0.2.80", "via", DESK_BOX)
+    gateway.outside.ip("route", "add", "172.16.0.0/24", "via", OUTSIDE_BOX)
+    assert gateway.outside.answers("192.0.2.80", 25)
+    assert not gateway.desk.answers("192.0.2.80", 25)
