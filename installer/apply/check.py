@@ -36,6 +36,8 @@ def _complaint(check: Check, candidate: Path) -> Problem | None:
         return Problem(name, "", str(failed).splitlines()[0])
     if done.status == 0 and not (check.silent and done.stderr.strip()):
         return None
-    lines = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+    # What it printed of what it read (postconf -n, chronyd -p) is no complaint.
+    said = done.stderr if done.stderr.strip() else done.stdout
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
     words = " / ".join(lines[-3:]) or f"ended with status {done.status}"
     return Problem(name, "", words.replace(f"{candidate}/", "/"), "the daemon does not accept what was rendered")
