@@ -1,0 +1,80 @@
+"""The daemons' own parsers read what every example renders to, and one misspelt word is enough to stop an apply."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.container.box import Box, box
+from tests.container.network import segments
+
+EXAMPLES = Path(__file__).parents[1] / "answers"
+# Runs in the box: lets the parsers read what an answer file renders to, with a line more in one of the files.
+_SPOILT = """
+import sys
+sys.path.insert(0, "/usr/lib/postern")
+from dataclasses import replace
+from pathlib import Path
+from hardware.host.errors import Refused
+from installer.apply import pipeline, plan
+from installer.apply.places import Places
+from installer.box import change
+
+answers, secrets, path, line = sys.argv[1:]
+of = change.open_box(Places())
+settings, hidden = change.read_answers(of, Path(answers), Path(secrets))
+wanted = plan.of(settings, plan.hashed(hidden), of.profile)
+spoilt = replace(wanted.files[path], text=wanted.files[path].text + line + "\\n")
+try:
+    pipeline.accept(of, replace(wanted, files={**wanted.files, path: spoilt}))
+except Refused as refused:
+    sys.exit("\\n".join(map(str, refused.problems)))
+"""
+# File, a line more in it, and what the parser must say.
+SPOILT = {
+    "nothing": ("etc/postfix/main.cf", "# a comment", ""),
+    "parameter of Postfix": (
+        "etc/postfix/main.cf",
+        "smtpd_tls_secruity_level = may",
+        "postconf: .* unused parameter: smtpd_tls_secruity_level",
+    ),
+    "line of services": ("etc/postfix/master.cf", "smtpx inet n -", "postconf: .* bad field count"),
+    "table of domains": ("etc/postfix/transport", "example.edu", "postmap: .* expected format: key whitespace value"),
+    "option of sshd": ("etc/ssh/sshd_config", "PermitRotLogin no", "sshd: .* PermitRotLogin"),
+    "directive of chrony": ("etc/chrony/chrony.conf", "sever 192.0.2.1", "chronyd: .* Invalid directive"),
+    "rule of nftables": (
+        "etc/nftables.conf",
+        "add rule inet postern input tpc dport 23 accept",
+        "nft: .* syntax error",
+    ),
+    "rule of sudo": ("etc/sudoers.d/postern", "admin ALL = (root) NOPASWD: ALL", "visudo: .* syntax error"),
+}
+
+
+@pytest.fixture(scope="module")
+def reader(root: Path) -> Iterator[Box]:
+    """A box before its set-up, with the examples at hand."""
+    with segments(1, "pa") as nets, box(root, nets) as made:
+        made.start(stage="factory")
+        for path in EXAMPLES.glob("*.yaml"):
+            made.path(f"run/{path.name}").write_text(path.read_text())
+        yield made
+        made.require_well()
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("gateway*.yaml")))
+def test_every_example_is_accepted(reader: Box, name: str) -> None:
+    done = reader.run("postern", "setup", "--answers", f"/run/{name}", "--secrets", "/run/secrets.yaml", "--check")
+    assert done.stdout.strip() == f"/run/{name}: no problems"
+
+
+@pytest.mark.parametrize("what", SPOILT)
+def test_one_misspelt_word_is_noticed(reader: Box, what: str) -> None:
+    path, line, complaint = SPOILT[what]
+    words = ["/run/gateway.yaml", "/run/secrets.yaml", path, line]
+    said = reader.run("python3", "-I", "-B", "-c", _SPOILT, *words, check=False)
+    assert said.status == (1 if complaint else 0), said.stderr
+    assert re.search(complaint, said.stderr), said.stderr
