@@ -25,7 +25,7 @@ from pathlib import Path
 
 from hardware.host import run
 from hardware.host.run import Completed
-from tests.container.network import Segment
+from tests.container.network import Segment, abandoned
 
 PROFILE = "vm-uefi"
 PATIENCE = 60.0
@@ -164,7 +164,11 @@ _NSPAWN = {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1", "SYSTEMD_NSPAWN_LOCK": "0"}
 @contextmanager
 def box(tree: Path, segments: Sequence[Segment]) -> Iterator[Box]:
     """A box that is off; switched off and forgotten at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="postern-box-", dir=_MEMORY if os.access(_MEMORY, os.W_OK) else None))
+    place = _MEMORY if os.access(_MEMORY, os.W_OK) else Path(tempfile.gettempdir())
+    for path in place.iterdir():
+        if abandoned(path.name):
+            shutil.rmtree(path, ignore_errors=True)  # another run may be at it too
+    folder = Path(tempfile.mkdtemp(prefix=f"postern-{segments[0].cable}-", dir=place))
     made = Box(tree, segments, folder)
     try:
         yield made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import select
 import socket
 import struct
@@ -120,11 +121,15 @@ def segments(count: int, label: str) -> Iterator[tuple[Segment, ...]]:
             run.run(["ip", "netns", "delete", one.namespace], check=False)
 
 
+def abandoned(name: str) -> bool:
+    """Was a thing of that name (`postern-`, process id, label) left behind by a test run that was killed?"""
+    found = re.match(rf"{_PREFIX}(\d+)[a-z]{{2}}\d", name)
+    return found is not None and not Path("/proc", found[1]).exists()
+
+
 def _sweep() -> None:
-    """Remove what test runs that were killed have left: a namespace carries the process id of its run."""
     for path in _NAMESPACES.glob(f"{_PREFIX}*"):
-        owner = "".join(character for character in path.name.removeprefix(_PREFIX)[:-3])
-        if owner.isdigit() and not Path("/proc", owner).exists():
+        if abandoned(path.name):
             run.run(["ip", "netns", "delete", path.name], check=False)
 
 
