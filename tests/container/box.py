@@ -20,7 +20,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from hardware.host import run
@@ -150,10 +150,11 @@ class Box:
         if not Path(f"/proc/{nspawn}").exists():
             raise AssertionError(f"the container did not start: {self.console.read_text(errors='replace')[-2000:]}")
         for child in Path(f"/proc/{nspawn}/task/{nspawn}/children").read_text().split():
-            numbers = [line for line in Path(f"/proc/{child}/status").read_text().splitlines() if "NSpid" in line]
-            if numbers and numbers[0].split()[-1] == "1":
-                self.leader = int(child)
-                return True
+            with suppress(OSError):  # one that only helped to start it has ended meanwhile
+                numbers = re.findall(r"^NSpid:.*\s(\d+)$", Path(f"/proc/{child}/status").read_text(), re.MULTILINE)
+                if numbers == ["1"]:
+                    self.leader = int(child)
+                    return True
         return False
 
 
