@@ -200,6 +200,6 @@ def lives(of: Box) -> dict[str, str]:
 
 
 def did(done: Completed) -> str:
-    """What an apply says that it did, but for chrony: a container has no clock, so it is tried and kept off each time."""
+    """What an apply says that it did, but for chrony: a container has no clock and keeps it off each time."""
     said = done.stdout.strip().partition("is in force: ")[2].removesuffix(".")
     return re.sub("started chrony(; |$)|chrony, ", "", said) or "nothing to do"
