@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import re
+import shutil
 import socket
 import stat
 from collections.abc import Callable, Iterator
@@ -19,15 +20,15 @@ from images.tools import Tools
 PRIVATE_KEY = re.compile(rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----\s+[A-Za-z0-9+/=]{16}")
 # As crypt(5) has them: method, parameters or salt, and at least 22 characters of hash.
 PASSWORD_HASH = re.compile(rb"\$(?:1|2[aby]|5|6|7|y|gy)\$[^\s:$]{2,}\$(?:[^\s:$]+\$)?[./A-Za-z0-9]{22,}")
-# Published with the programs: what GnuTLS, libcrypt and nettle test themselves with, and what sshd compares the password
-# of nobody with.
+# Published with the programs: what GnuTLS, libcrypt and nettle test themselves with, and what sshd compares the
+# password of nobody with.
 SELF_TESTS = ("libgnutls.so.30",)
 KNOWN = (b"$2a$00$abcdefgh", b"$2a$10$xxxxxxxx")
 BLOCK = 1 << 20
 
 
 @pytest.fixture(scope="module")
-def parts(image: Callable[[str], Path], toolbox: Tools, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def parts(image: Callable[[str], Path], toolbox: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """What the disk image holds, unpacked: the folders root, boot (slot A) and esp, and the file initrd."""
     folder = tmp_path_factory.mktemp("parts")
     raw, table = folder / "image.raw", layout(recipe.load("appliance").layout)
@@ -42,7 +43,8 @@ def parts(image: Callable[[str], Path], toolbox: Tools, tmp_path_factory: pytest
     toolbox.run("mcopy", "-s", "-i", fat, "::*", folder / "esp", env={"MTOOLS_SKIP_CHECK": "1"})
     toolbox.run("zstd", "--quiet", "-d", folder / "boot/initrd", "-o", folder / "initrd")
     raw.unlink()
-    return folder
+    yield folder
+    shutil.rmtree(folder)  # 600 MB
 
 
 def test_no_private_key_is_in_the_image(parts: Path) -> None:
