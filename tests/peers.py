@@ -24,6 +24,7 @@ PACKAGES = (
     "nbdkit-plugin-python",
     "nmap",
     "openssh-client",
+    "openssl",
     "postfix",  # for smtp-source
     "swaks",
 )

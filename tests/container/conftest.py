@@ -13,7 +13,7 @@ from images.steps.tree import Tree
 from tests.container.lab import Lab, lab
 from tests.peers import Peers
 
-_NEEDED = ("systemd-nspawn", "ip", "nsenter", "setpriv", "ssh-keygen")
+_NEEDED = ("systemd-nspawn", "ip", "nsenter", "setpriv")
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from tests.container.client import Client
 from tests.container.mailserver import MailServer
 from tests.container.network import Segment, segments
 from tests.peers import Peers
+from tests.peers import inside as host_path
 
 PASSWORD = "Quail-sings~07-low"
 STRANGER, TRUSTED, REJECTED, NEIGHBOUR, ADMIN = "192.0.2.77", "10.0.0.66", "10.0.0.99", "10.0.0.90", "172.16.0.2"
@@ -103,8 +104,8 @@ def lab(tree: Path, peers: Peers) -> Iterator[Lab]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="postern-lab-")))
         nets = stack.enter_context(segments(4, "gw"))
         outside, inside, desk, _ = nets
-        key = _ssh_key(folder)
-        certificate = _certificate(folder)
+        key = _ssh_key(peers, folder)
+        certificate = _certificate(peers, folder)
         made = stack.enter_context(box(tree, nets))
         answers = ANSWERS.format(key=key.with_suffix(".pub").read_text().strip())
         made.start({"postern.answers": answers, "postern.secrets": SECRETS})
@@ -147,17 +148,27 @@ def _name_server(peers: Peers, segment: Segment, folder: Path) -> Iterator[None]
         yield
 
 
-def _ssh_key(folder: Path) -> Path:
+def _ssh_key(peers: Peers, folder: Path) -> Path:
     path = folder / "id"
-    run.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "admin@desk", "-f", path])
+    words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "admin@desk", "-f"]
+    run.run(peers.command(*words, host_path(path)))
     return path
 
 
-def _certificate(folder: Path) -> Path:
+def _certificate(peers: Peers, folder: Path) -> Path:
     """Key and certificate of the protected server, in one file."""
     path = folder / "server.pem"
-    made = run.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "-", "-subj", "/CN=mail.example.com"]
-    )
-    path.write_text(made.stdout)
+    words = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        "-",
+        "-subj",
+        "/CN=mail.example.com",
+    ]
+    path.write_text(run.run(peers.command(*words)).stdout)
     return path
