@@ -54,7 +54,9 @@ class Peers:
 def peers_tree(store: Store, archive: Archive) -> Peers:
     """The peers for this state of the archive (ten seconds when they are not cached)."""
     digest = digest_of("peers 4", archive.suite, archive.state, *PACKAGES)
-    return Peers(store.made("peers", digest, lambda partial: _make(partial / "root", archive)) / "root")
+    folder = store.made("peers", digest, lambda partial: _make(partial / "root", archive))
+    store.trim("peers", 2)
+    return Peers(folder / "root")
 
 
 def inside(path: Path) -> Path:
