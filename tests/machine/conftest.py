@@ -14,6 +14,7 @@ from images import pipeline, recipe
 from images.archive import Archive
 from images.steps.squash import Level
 from images.tools import Tools
+from tests.machine.mail import Server
 from tests.machine.twin import PASSWORD, Box
 
 MakeBox = Callable[[str], Box]
@@ -32,6 +33,12 @@ def image(archive: Archive, tmp_path_factory: pytest.TempPathFactory) -> Callabl
         return out / profile
 
     return made
+
+
+@pytest.fixture(scope="module")
+def server() -> Server:
+    """The protected server. It is away until somebody enters it; its port is known before."""
+    return Server()
 
 
 @pytest.fixture(scope="module")

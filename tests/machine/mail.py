@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import queue
 import socket
+import time
+from collections.abc import Callable
 from email import policy
 from email.message import EmailMessage
 from types import TracebackType
@@ -21,11 +23,19 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def wait_for(true: Callable[[], object], what: str, said: Callable[[], str] = str, seconds: float = 300) -> None:
+    """Ask until the answer is yes; `said` tells what there is to see when it never is."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s. {said()}"
+        time.sleep(0.05)  # between two questions; nothing announces the answer
+
+
 def message(subject: str) -> bytes:
     """A small message, as it travels."""
     made = EmailMessage(policy=policy.SMTP)
     made["From"], made["To"], made["Subject"] = "sender@example.net", "someone@example.com", subject
-    made["Message-ID"], made["Date"] = f"<{abs(hash(subject))}@example.net>", "Tue, 24 Nov 2026 12:00:00 +0000"
+    made["Message-ID"], made["Date"] = f"<{subject.replace(' ', '.')}@example.net>", "Tue, 24 Nov 2026 12:00:00 +0000"
     made.set_content(f"{subject}\n..dots\n")
     return made.as_bytes()
 
@@ -35,6 +45,7 @@ class Server:
 
     def __init__(self) -> None:
         self.port = free_port()
+        self.door = free_port()  # for a box's own mail service
         self._got: queue.Queue[bytes] = queue.Queue()
         self._controller = Controller(self, hostname="127.0.0.1", port=self.port, enable_SMTPUTF8=True)
 

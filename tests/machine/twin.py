@@ -6,24 +6,29 @@ service (a login prompt).
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pexpect
 from pexpect.fdpexpect import fdspawn
 
 from hardware.host import run
 from hardware.profile import HardwareProfile
-from hardware.twin import ImageFile, PortLink, SerialSocket, TwinOptions, UserNet
+from hardware.twin import ImageFile, NbdServer, PortLink, SerialSocket, TwinOptions, UserNet
 from images import emulate
 from images.tools import Tools
+
+if TYPE_CHECKING:
+    from subprocess import Popen
 
 PASSWORD = "correct horse 7 battery"
 WELCOME = r"Press Enter to set it up here \(console (ttyS[0-9])\)"
@@ -31,6 +36,7 @@ LOGIN = r"login: $"
 PROMPT = r"admin@[a-z0-9-]+:[^\r\n]*\$ $"
 # A boot takes 30 to 60 s of an emulated processor; a loaded machine may take several times as long.
 PATIENCE = 300.0
+USB = ("-device", "qemu-xhci,id=usb")
 # The host's side of port1, and the box: what the examples' answers give it.
 NET = UserNet(IPv4Interface("192.0.2.25/24"), IPv4Address("192.0.2.10"))
 
@@ -43,7 +49,7 @@ class Box:
     profile: HardwareProfile
     image: Path
     folder: Path
-    disk: ImageFile = field(init=False)
+    disk: ImageFile | NbdServer = field(init=False)
     heard: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -66,19 +72,28 @@ class Box:
         )
         argv = ["setpriv", "--pdeathsig", "KILL"]  # a test run that is killed leaves no machine behind
         argv += emulate.command(self.tools, self.profile, replace(options, **changes))  # type: ignore[arg-type]  # by name
-        with run.spawn(argv, log=self.folder / "qemu.log") as process:
+        said = self.folder / "qemu.log"
+        with run.spawn(argv, log=said) as process, _connect(serial, process.poll, said) as connection:
+            line = Line(connection, process)
             try:
-                with _connect(serial, process.poll, self.folder / "qemu.log") as connection:
-                    yield Line(connection, process)
+                yield line
             finally:
-                self.heard.append(log.read_text(errors="replace") if log.exists() else "")
+                process.kill()
+                self.heard.append(line.rest())
 
-    def part(self, start: int, size: int) -> bytes:
-        """Bytes of the disk, read while the box is off."""
-        return self.raw().read_bytes()[start : start + size]
+    def put_in(self, stick: ImageFile) -> None:
+        """Put a stick into the box while it is on; it was switched on with `USB` among its extras."""
+        backend = {"driver": "file", "filename": str(stick.path), "read-only": True}
+        disk = {"driver": stick.format, "node-name": "stick", "read-only": True, "file": backend}
+        control(
+            self.folder / "control",
+            {"execute": "blockdev-add", "arguments": disk},
+            {"execute": "device_add", "arguments": {"driver": "usb-storage", "bus": "usb.0", "drive": "stick"}},
+        )
 
     def raw(self) -> Path:
         """The disk as a sparse raw file, made from its present state."""
+        assert isinstance(self.disk, ImageFile)
         target = self.folder / "disk.raw"
         form = ["-f", self.disk.format]
         self.tools.run("qemu-img", "convert", *form, "-O", "raw", self.disk.path, target)
@@ -88,9 +103,10 @@ class Box:
 class Line:
     """The serial line of a box that is on."""
 
-    def __init__(self, connection: socket.socket, process: object) -> None:
+    def __init__(self, connection: socket.socket, process: Popen[bytes]) -> None:
         self.process = process
         self.talk = fdspawn(connection, timeout=PATIENCE, encoding="utf-8", codec_errors="replace")
+        self.talk.logfile_read = self._heard = io.StringIO()
 
     def expect(self, pattern: str, seconds: float = PATIENCE) -> str:
         """Wait for a pattern; what was said up to its end. Patterns with `$` match at what came last."""
@@ -108,8 +124,9 @@ class Line:
             self.send(text)
 
     def log_in(self, password: str = PASSWORD) -> None:
-        """From the login prompt to the administrator's shell."""
-        self.answer((LOGIN, "admin"), (r"Password: $", password))
+        """From the login prompt, which was waited for, to the administrator's shell."""
+        self.send("admin")
+        self.answer((r"Password: $", password))
         self.expect(PROMPT)
 
     def command(self, text: str, seconds: float = PATIENCE) -> str:
@@ -122,6 +139,19 @@ class Line:
         self.send(f"sudo -k; sudo {text}")
         self.answer((r"password for admin: $", PASSWORD))
         return _printed(self.expect(PROMPT))
+
+    def wait_for(self, true: Callable[[], bool], what: str) -> None:
+        """Ask until the answer is yes, and listen meanwhile: a box stands still when nobody reads its line."""
+        deadline = time.monotonic() + PATIENCE
+        while not true():
+            ended = self.talk.expect([pexpect.TIMEOUT, pexpect.EOF], timeout=0.05)
+            assert not ended, f"{what}: the box went off. {str(self.talk.before)[-2000:]}"
+            assert time.monotonic() < deadline, f"{what}: never. {str(self.talk.before)[-2000:]}"
+
+    def rest(self) -> str:
+        """All that was said, after the box is off. The emulator's own log repeats a character now and then."""
+        self.until_off()
+        return self._heard.getvalue()
 
     def until_off(self, seconds: float = PATIENCE) -> None:
         """Wait until the box restarts, which ends this emulator. A line that nobody reads would stop the box."""
@@ -148,10 +178,15 @@ def _connect(path: Path, ended: object, log: Path) -> socket.socket:
     raise AssertionError(f"QEMU did not start: {log.read_text(errors='replace')}")
 
 
-def control(path: Path, *commands: str) -> None:
-    """Give the emulator QMP commands."""
+def control(path: Path, *commands: dict[str, object]) -> None:
+    """Give the emulator QMP commands, each after the answer to the one before. Raises AssertionError with a refusal."""
     with socket.socket(socket.AF_UNIX) as channel:
         channel.connect(str(path))
-        for name in ("qmp_capabilities", *commands):
-            channel.sendall(json.dumps({"execute": name}).encode())
-            channel.recv(4096)
+        answers = channel.makefile("r")
+        answers.readline()  # its greeting
+        for command in ({"execute": "qmp_capabilities"}, *commands):
+            channel.sendall(json.dumps(command).encode())
+            for answer in map(json.loads, answers):
+                if "event" not in answer:
+                    assert "error" not in answer, f"{command}: {answer}"
+                    break

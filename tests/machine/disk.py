@@ -1,0 +1,61 @@
+"""A box's disk while the box is off: its parts, what stands in them, and damage done to them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from hardware.twin import ImageFile
+from images import emulate, recipe
+from images.steps.layout import layout
+from images.tools import Tools
+
+TABLE = layout(recipe.load("appliance").layout)
+NO_CHECK = {"MTOOLS_SKIP_CHECK": "1"}  # for mtools: the partition begins inside a larger file
+
+
+def copy_slot_a_to_b(disk: Path) -> None:
+    """Give slot B what slot A has. `disk` is a raw image."""
+    with disk.open("r+b") as file:
+        for name in ("boot", "root"):
+            file.seek(TABLE[f"{name}-a"].start)
+            content = file.read(TABLE[f"{name}-a"].bytes)
+            file.seek(TABLE[f"{name}-b"].start)
+            file.write(content)
+
+
+def flip(disk: Path, offset: int) -> None:
+    """Damage one byte of a raw image."""
+    with disk.open("r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)[0]
+        file.seek(offset)
+        file.write(bytes([byte ^ 1]))
+
+
+def empty_stick(tools: Tools, target: Path) -> ImageFile:
+    """A FAT volume labelled POSTERN with nothing on it."""
+    with target.open("wb") as file:
+        file.truncate(4 << 20)
+    tools.run("mkfs.vfat", "-n", emulate.VOLUME_LABEL, target)
+    return ImageFile(target)
+
+
+def filled_stick(tools: Tools, target: Path, answers: str, secrets: str) -> ImageFile:
+    """The same with an answer file and a secrets file."""
+    made = empty_stick(tools, target)
+    for name, text in (("answers.yaml", answers), ("secrets.yaml", secrets)):
+        tools.run("mcopy", "-i", target, "-", f"::/{name}", stdin=text)
+    return made
+
+
+def from_stick(tools: Tools, stick: ImageFile, name: str) -> str:
+    """The text of a file on a stick."""
+    return tools.run("mtype", "-i", stick.path, f"::/{name}")
+
+
+def listing(tools: Tools, raw: Path, folder: str) -> str:
+    """What a folder of the data partition holds; the box made the partition. `raw` is a raw image."""
+    table = tools.run("sfdisk", "--dump", raw)
+    start = next(int(hit[1]) for row in table.splitlines() if (hit := re.search(r"start= *(\d+).*name=.data", row)))
+    return tools.run("debugfs", "-R", f"ls -p {folder}", f"{raw}?offset={start * 512}")
