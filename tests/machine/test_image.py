@@ -19,7 +19,9 @@ from images.tools import Tools
 
 PRIVATE_KEY = re.compile(rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----\s+[A-Za-z0-9+/=]{16}")
 # As crypt(5) has them: method, parameters or salt, and at least 22 characters of hash.
-PASSWORD_HASH = re.compile(rb"\$(?:1|2[aby]|5|6|7|y|gy)\$[^\s:$]{2,}\$(?:[^\s:$]+\$)?[./A-Za-z0-9]{22,}")
+PASSWORD_HASH = re.compile(
+    rb"\$(?:1|2[aby]|5|6|7|y|gy)\$[./=,A-Za-z0-9]{2,64}\$(?:[./A-Za-z0-9]{2,64}\$)?[./A-Za-z0-9]{22,}"
+)
 # Published with the programs: what GnuTLS, libcrypt and nettle test themselves with, and what sshd compares the
 # password of nobody with.
 SELF_TESTS = ("libgnutls.so.30",)
