@@ -43,7 +43,7 @@ def parts(image: Callable[[str], Path], toolbox: Tools, tmp_path_factory: pytest
     (folder / "esp").mkdir()
     fat = f"{raw}@@{table['esp'].start}"
     toolbox.run("mcopy", "-s", "-i", fat, "::*", folder / "esp", env={"MTOOLS_SKIP_CHECK": "1"})
-    toolbox.run("zstd", "--quiet", "-d", folder / "boot/initrd", "-o", folder / "initrd")
+    toolbox.run("zstd", "--quiet", "-d", "--rm", folder / "boot/initrd", "-o", folder / "initrd")
     raw.unlink()
     yield folder
     shutil.rmtree(folder)  # 600 MB
