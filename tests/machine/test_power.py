@@ -117,6 +117,7 @@ def test_every_message_answered_with_250_survives_ten_power_cuts(box: MakeBox, p
     made.disk = ImageFile(raw)
     with server, made.on(ports=(net,)) as line:
         line.expect(LOGIN)
+        line.wait_for(lambda: greets(port), "mail service at the end")  # the login is there before
         line.log_in()
         line.root("postqueue -f")
         arrived: dict[str, bytes] = {}
