@@ -217,6 +217,8 @@ def main(arguments: list[str] | None = None, root: Path = Path("/")) -> None:
     words = sys.argv[1:] if arguments is None else arguments
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP):
         signal.signal(number, signal.SIG_IGN)
+    # A line that hangs up ends the wizard, whatever the program that started us made of it.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     Console(words[0] if words else "console", Places(root)).serve()
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP):
         signal.signal(number, signal.SIG_DFL)
