@@ -37,7 +37,7 @@ from images.tools import Tools
 from overlays import settings
 
 _RECIPE = "appliance"
-_LANES = ("unit", "golden", "container", "machine", "bench")
+_LANES = ("unit", "golden", "container", "machine")
 _TESTS = Path(__file__).parent.parent / "tests"
 
 
@@ -95,7 +95,7 @@ def test(arguments: Namespace) -> int:
     if unknown:
         raise refuse(f"there is no lane {unknown[0]!r}", f"there are {', '.join(_LANES)}")
     _as_root("the container and the machine lane")
-    lanes = arguments.lanes or [lane for lane in _LANES if lane != "bench"]
+    lanes = arguments.lanes or _LANES
     command = [sys.executable, "-m", "pytest", "--durations=10", *(str(_TESTS / lane) for lane in lanes)]
     command += [f"-k{arguments.only}"] if arguments.only else []
     command += [f"--mirror={arguments.mirror}"] if arguments.mirror else []
