@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 import struct
-from collections.abc import Iterable
 from pathlib import Path
 
+from hardware.host import grubenv
 from hardware.host.files import digest_of
 from hardware.profile import HardwareProfile
 from images.steps.layout import ROOT_A, ROOT_B
@@ -22,8 +22,8 @@ _MODULES = (
 )
 # Sector 2048, where the layout puts the BIOS boot partition; GRUB's own offsets into its boot images.
 _CORE_SECTOR = 2048
-_ENVIRONMENT_BYTES = 1024
-SECTOR = 512
+# What GRUB finds at the first boot: slot A is whole, slot B is empty.
+FIRST_STATE = {"ORDER": "A B", "A_OK": "1", "A_TRY": "0", "B_OK": "0", "B_TRY": "0"}
 
 # Kernel arguments of every image. Names of NICs are the profile's (portN); nothing starts a shell, a getty or an sshd
 # because the kernel or a hypervisor offers a device for it.
@@ -89,15 +89,9 @@ def esp(work: Path, grub: Path, profile: HardwareProfile, size_mib: int, tools: 
     configuration = _CONFIGURATION.read_text().replace("@ROOT_A@", ROOT_A).replace("@ROOT_B@", ROOT_B)
     (content / "grub.cfg").write_text(configuration)
     (content / "console.cfg").write_text(profile.grub_terminal)
-    (content / "grubenv").write_bytes(environment_block(["ORDER=A B", "A_OK=1", "A_TRY=0", "B_OK=0", "B_TRY=0"]))
+    (content / "grubenv").write_bytes(grubenv.render(FIRST_STATE))
     fixed = {"SOURCE_DATE_EPOCH": "315532800", "MTOOLS_SKIP_CHECK": "1"}  # FAT's first day
     tools.run("mmd", "-i", image, "::/EFI", "::/EFI/BOOT", "::/grub", env=fixed)
     tools.run("mcopy", "-i", image, grub / "BOOTX64.EFI", "::/EFI/BOOT/BOOTX64.EFI", env=fixed)
     tools.run("mcopy", "-i", image, *sorted(content.iterdir()), "::/grub/", env=fixed)
     return image
-
-
-def environment_block(lines: Iterable[str]) -> bytes:
-    """GRUB's environment block: exactly 1,024 bytes, padded with #."""
-    text = "# GRUB Environment Block\n" + "".join(f"{line}\n" for line in lines)
-    return text.encode().ljust(_ENVIRONMENT_BYTES, b"#")

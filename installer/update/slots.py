@@ -14,10 +14,9 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
-from hardware.host import files
+from hardware.host import files, grubenv
 from hardware.host.errors import refuse
 from hardware.host.run import run
-from installer.update import grubenv
 
 
 class Slot(Enum):

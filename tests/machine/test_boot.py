@@ -6,6 +6,7 @@ import re
 from itertools import pairwise
 from pathlib import Path
 
+from hardware.host import grubenv
 from hardware.twin import FACTORY_NET, ImageFile
 from images.steps import boot
 from tests.machine.conftest import MakeBox
@@ -24,7 +25,7 @@ def test_one_flipped_byte_is_never_served(box: MakeBox, tmp_path: Path) -> None:
     copy_slot_a_to_b(raw)
     flip(raw, TABLE["root-a"].start + 100)
     environment = tmp_path / "grubenv"
-    environment.write_bytes(boot.environment_block(["ORDER=A B", "A_OK=1", "A_TRY=0", "B_OK=1", "B_TRY=0"]))
+    environment.write_bytes(grubenv.render(boot.FIRST_STATE | {"B_OK": "1"}))
     esp = f"{raw}@@{TABLE['esp'].start}"
     made.tools.run("mcopy", "-o", "-i", esp, environment, "::/grub/grubenv", env=NO_CHECK)
     made.disk = ImageFile(raw)

@@ -16,10 +16,9 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from hardware.host import run
+from hardware.host import grubenv, run
 from hardware.twin import Forward, ImageFile, NbdServer
 from images.tools import Tools
-from installer.update import grubenv
 from tests.machine.conftest import MakeBox
 from tests.machine.disk import NO_CHECK, TABLE
 from tests.machine.mail import Server, free_port, message, wait_for

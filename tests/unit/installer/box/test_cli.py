@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from hardware.host import grubenv
 from hardware.host.errors import Problem, Refused
 from installer.apply import pipeline
 from installer.apply.pipeline import apply
 from installer.apply.store import Store
 from installer.box import change, cli, log
 from installer.box import settings as settings_command
-from installer.update import grubenv, slots
+from installer.update import slots
 from overlays.settings import Secrets, Settings, parse_answers
 from tests.unit.installer.apply.conftest import ANSWERS, PASSWORD, SECRETS, Lab, lab, other, secrets, settings, steps
 

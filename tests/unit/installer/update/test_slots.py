@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from hardware.host import grubenv
 from hardware.host.errors import Refused
-from installer.update import grubenv, slots
+from installer.update import slots
 from installer.update.slots import Flags, Slot, SlotState
 
 FRESH = {"ORDER": "A B", "A_OK": "1", "A_TRY": "1", "B_OK": "0", "B_TRY": "0", "console_speed": "9600"}
