@@ -26,6 +26,11 @@ class Archive:
     state: str
 
 
+def reached(suite: str, main: str = "", security: str = "") -> Archive:
+    """The suite as the given mirrors have it, else the host's own. Raises `Refused` for what cannot be reached."""
+    return inspect(suite, *mirrors(main, security))
+
+
 def mirrors(main: str = "", security: str = "") -> tuple[str, str]:
     """The addresses of the main and of the security archive: as given, else as the host's own apt has them."""
     if not (main and security):

@@ -38,6 +38,8 @@ from overlays import settings
 
 _RECIPE = "appliance"
 _LANES = ("unit", "golden", "container", "machine")
+# The image's own partitions, and the least that the data partition takes.
+_LEAST_DISK_GIB = 3
 _TESTS = Path(__file__).parent.parent / "tests"
 
 
@@ -50,7 +52,7 @@ def build(arguments: Namespace) -> int:
     if arguments.offline:
         state = archive.remembered(what.suite, store)
     else:
-        state = archive.inspect(what.suite, *archive.mirrors(arguments.mirror, arguments.security_mirror))
+        state = archive.reached(what.suite, arguments.mirror, arguments.security_mirror)
     level = Level.RELEASE if arguments.release else Level.DEVELOPMENT
     plan = pipeline.Plan(what, profile, level, state, arguments.out.absolute())
     made = pipeline.build(plan, default_cache(), Steps(pipeline.STEPS))
@@ -175,7 +177,7 @@ def _answers(arguments: Namespace, tools: Tools, work: Path) -> tuple[Drive, ...
 def _port1(arguments: Namespace, profile: HardwareProfile) -> UserNet:
     """The network behind port1: the factory's, or what the answer file gives port1, so that forwards lead there.
 
-    Raises `Refused` with every problem of the answer file and of the forwards.
+    Raises `Refused` with every problem of what was typed, the answer file's included.
     """
     problems: list[Problem] = []
     net = FACTORY_NET
@@ -186,13 +188,19 @@ def _port1(arguments: Namespace, profile: HardwareProfile) -> UserNet:
             problems += settings.problems(answers, profile, str(arguments.answers))
             plan = answers.network.plan("port1")
             own = next((IPv4Interface(str(at)) for at in plan.addresses if at.version == 4), None)
-            if own:
-                host = next(at for at in own.network.hosts() if at != own.ip)
+            host = next((at for at in own.network.hosts() if at != own.ip), None) if own else None
+            if own and host:
                 net = UserNet(IPv4Interface(f"{host}/{own.network.prefixlen}"), own.ip)
         except OSError as error:
             problems.append(Problem(str(arguments.answers), "", f"cannot be read: {error.strerror}"))
         except Refused as refused:
             problems += refused.problems
+    if arguments.secrets and not arguments.secrets.is_file():
+        problems.append(Problem("--secrets", "", f"there is no file {arguments.secrets}"))
+    if arguments.disk_size is not None and arguments.disk_size < _LEAST_DISK_GIB:
+        problems.append(
+            Problem("--disk-size", "", f"{arguments.disk_size} GiB hold no box", f"{_LEAST_DISK_GIB} or more")
+        )
     forwards = []
     for text in arguments.forward:
         ports = text.split(":")

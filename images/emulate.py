@@ -35,9 +35,10 @@ def firmware(tools: Tools, profile: HardwareProfile, folder: Path) -> Ovmf | Non
 
 
 def command(tools: Tools, profile: HardwareProfile, options: TwinOptions) -> list[str]:
-    """The argument list that starts the twin."""
+    """The argument list that starts the twin. It ends with whoever started it, also when that one is killed."""
     data = [word for name in ("qemu", "seabios") for word in ("-L", str(tools.path(f"usr/share/{name}")))]
-    return tools.command("qemu-system-x86_64", *data, *twin.arguments(profile, options))
+    emulator = tools.command("qemu-system-x86_64", *data, *twin.arguments(profile, options))
+    return ["setpriv", "--pdeathsig", "KILL", *emulator]
 
 
 def answers_volume(tools: Tools, target: Path, answers: Path, secrets: Path | None = None) -> ImageFile:

@@ -12,7 +12,7 @@ from pathlib import Path
 from hardware.host.files import locked, require_room, write
 from hardware.host.log import Steps
 from hardware.profile import HardwareProfile
-from images import archive, manifest, tools
+from images import manifest, tools
 from images.archive import Archive
 from images.manifest import Manifest
 from images.recipe import Recipe
@@ -77,11 +77,6 @@ def product_version() -> str:
     project = Path(__file__).parent.parent / "pyproject.toml"
     version: str = tomllib.loads(project.read_text())["project"]["version"]
     return version
-
-
-def plan_archive(suite: str, main: str, security: str) -> Archive:
-    """The archive to build from: given mirrors, else the host's own. Raises `Refused` when one cannot be reached."""
-    return archive.inspect(suite, *archive.mirrors(main, security))
 
 
 @contextmanager

@@ -56,6 +56,14 @@ class Tools:
         """Run a program of the tree; what it printed."""
         return run.run(self.command(program, *arguments), stdin=stdin, env=env, timeout=timeout).stdout
 
+    def squashfs(self, source: Path, target: Path, *options: str) -> None:
+        """A squashfs that depends on the files alone: no times, no extended attributes, one order."""
+        times = ("-mkfs-time", "0", "-all-time", "0", "-root-time", "0")
+        root = ("-root-mode", "0755", "-root-uid", "0", "-root-gid", "0")
+        fixed = ("-no-xattrs", "-noappend", "-no-progress", "-quiet", *times, *root)
+        # The list of what to leave out, if any, comes last.
+        self.run("mksquashfs", source, target, *fixed, *options, timeout=1800)
+
     def path(self, inside: str) -> Path:
         """A data file of the tree, such as a firmware image."""
         return self.root / inside

@@ -7,6 +7,7 @@ import os
 import pytest
 
 from hardware.host.files import default_cache
+from images import archive as archive_module
 from images import pipeline, recipe, tools
 from images.archive import Archive
 from images.steps import rootfs as rootfs_step
@@ -34,7 +35,7 @@ def store() -> Store:
 @pytest.fixture(scope="session")
 def archive(request: pytest.FixtureRequest) -> Archive:
     mirrors = (str(request.config.getoption(option)) for option in ("--mirror", "--security-mirror"))
-    return pipeline.plan_archive(recipe.load("appliance").suite, *mirrors)
+    return archive_module.reached(recipe.load("appliance").suite, *mirrors)
 
 
 @pytest.fixture(scope="session")

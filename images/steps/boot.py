@@ -11,7 +11,7 @@ from hardware.host.files import digest_of
 from hardware.profile import HardwareProfile
 from images.steps.layout import ROOT_A, ROOT_B
 from images.steps.rootfs import RootFilesystem
-from images.steps.squash import VerifiedRoot, squashfs
+from images.steps.squash import VerifiedRoot
 from images.store import Store
 from images.tools import Tools
 
@@ -49,7 +49,7 @@ def boot_slot(
         file.chmod(0o644)
     image = work / "boot.img"
     # GRUB reads no zstd; what lies in it is compressed already.
-    squashfs(tools, content, image, "-comp", "gzip", "-noD", "-noF", "-no-fragments")
+    tools.squashfs(content, image, "-comp", "gzip", "-noD", "-noF", "-no-fragments")
     return image
 
 

@@ -43,31 +43,11 @@ def squash(store: Store, tree: Tree, level: Level, tools: Tools) -> VerifiedRoot
     return VerifiedRoot(folder / "root.img", root_hash, int(offset))
 
 
-def squashfs(tools: Tools, source: Path, target: Path, *compression: str) -> None:
-    """A squashfs that depends on the files alone: no times, no extended attributes, one order."""
-    fixed = (
-        "-no-xattrs",
-        "-noappend",
-        "-no-progress",
-        "-quiet",
-        "-mkfs-time",
-        "0",
-        "-all-time",
-        "0",
-        "-root-time",
-        "0",
-    )
-    root = ("-root-mode", "0755", "-root-uid", "0", "-root-gid", "0")
-    tools.run("mksquashfs", source, target, *compression, *fixed, *root, timeout=1800)
-
-
 def _make(partial: Path, tree: Tree, level: Level, tools: Tools) -> None:
     image = partial / "root.img"
     # The kernel and the initrd travel in the boot slot.
-    squashfs(
-        *(tools, tree.path, image, "-comp", "zstd", "-Xcompression-level", str(level.zstd), "-b", "256K"),
-        *("-wildcards", "-e", "boot/*", "dev/*", "proc/*", "run/*", "sys/*", "tmp/*"),
-    )
+    left_out = ("-wildcards", "-e", "boot/*", "dev/*", "proc/*", "run/*", "sys/*", "tmp/*")
+    tools.squashfs(tree.path, image, "-comp", "zstd", "-Xcompression-level", str(level.zstd), "-b", "256K", *left_out)
     length = -(-image.stat().st_size // _BLOCK) * _BLOCK
     with image.open("r+b") as file:
         file.truncate(length)

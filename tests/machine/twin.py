@@ -70,8 +70,7 @@ class Box:
             qmp=control,
             restart=False,
         )
-        argv = ["setpriv", "--pdeathsig", "KILL"]  # a test run that is killed leaves no machine behind
-        argv += emulate.command(self.tools, self.profile, replace(options, **changes))  # type: ignore[arg-type]  # by name
+        argv = emulate.command(self.tools, self.profile, replace(options, **changes))  # type: ignore[arg-type]  # by name
         said = self.folder / "qemu.log"
         with run.spawn(argv, log=said) as process, _connect(serial, process.poll, said) as connection:
             line = Line(connection, process)
