@@ -83,6 +83,7 @@ def boot(arguments: Namespace) -> int:
             drives=_answers(arguments, tools, work),
             ports=(net,),
             serial=SerialLog(log) if arguments.headless else Terminal(),
+            accelerator=emulate.accelerator(tools),
         )
         for door in net.forwards:
             print(f"127.0.0.1:{door.host_port} leads to port {door.guest_port} of the box", file=sys.stderr)
