@@ -37,6 +37,7 @@ def seconds(builder: Builder, profile: str) -> float:
 
 def plainly(archive: Archive, tools: Tools, folder: Path) -> float:
     """The same packages by mmdebstrap and mksquashfs alone, compressed as hard as ours [s]."""
+    folder.mkdir()
     what = recipe.load("appliance")
     begun = time.monotonic()
     command = ["mmdebstrap", "--quiet", "--mode=root", "--variant=apt", "--architectures=amd64", *keyring_options()]
