@@ -81,7 +81,7 @@ def enough(senders: list[Sender], cut: int) -> bool:
 def slots_are_whole(tools: Tools, raw: Path, folder: Path) -> bool:
     """Is the boot loader's environment what its rules say, with slot A good?"""
     block = folder / "grubenv"
-    tools.run("mcopy", "-o", "-i", f"{raw}@@{TABLE['esp'].start}", "::/grub/grubenv", block, env=NO_CHECK)
+    tools.run("mcopy", "-n", "-i", f"{raw}@@{TABLE['esp'].start}", "::/grub/grubenv", block, env=NO_CHECK)
     return grubenv.parse(block.read_bytes())["A_OK"] == "1"
 
 
