@@ -34,7 +34,7 @@ _PEER_PACKAGES = ("linux-image-amd64", "initramfs-tools", "systemd-sysv", "udev"
 _PEER_GRUB = """
 source $prefix/console.cfg
 set root=(hd0,gpt2)
-linux /vmlinuz root=PARTUUID={root} rootfstype=ext4 ro net.ifnames=0 quiet {consoles}
+linux /vmlinuz root=PARTUUID={root} rootfstype=ext4 rw net.ifnames=0 quiet {consoles}
 initrd /initrd
 boot
 """
