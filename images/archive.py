@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from images.store import Store
 # Suites of Debian itself, whatever release the host runs; a third party's repository never has these names.
 _SUITE = re.compile(r"(bookworm|trixie|forky|sid|stable|testing|unstable|oldstable)(-updates|-security)?(/updates)?")
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+# How long a mirror may take to answer.
+PATIENCE_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -43,45 +46,34 @@ def mirrors(main: str = "", security: str = "") -> tuple[str, str]:
                 security = security or address
             else:
                 main = main or address
-    if not main or not security:
-        which = "main" if not main else "security"
-        raise refuse(
-            f"this machine's apt names no Debian {which} archive",
-            f"name one with --{'mirror' if not main else 'security-mirror'} URL",
-            where="apt",
-        )
+    found = (("main", main, "--mirror"), ("security", security, "--security-mirror"))
+    problems = [
+        Problem("apt", "", f"this machine's apt names no Debian {which} archive", f"name one with {option} URL")
+        for which, address, option in found
+        if not address
+    ]
+    if problems:
+        raise Refused(problems)
     return main, security
 
 
 def inspect(suite: str, main: str, security: str) -> Archive:
-    """Ask the mirrors in which state they are, by the digests of their signed release files (a second's work)."""
-    places = [(main, suite), (main, f"{suite}-updates"), (security, f"{suite}-security")]
-    sources = tuple(f"deb {address} {name} main" for address, name in places)
-    problems, digests = [], []
-    with tempfile.TemporaryDirectory(prefix="postern-") as folder:
-        for address, name in places:
-            target = Path(folder) / name
-            url = f"{address.rstrip('/')}/dists/{name}/InRelease"
-            got = run.run(
-                ["/usr/lib/apt/apt-helper", "-o", "Acquire::Retries=1", "download-file", url, target],
-                timeout=60,
-                check=False,
-            )
-            if got.status or not target.is_file():
-                option = "--security-mirror" if name.endswith("-security") else "--mirror"
-                problems.append(
-                    Problem(
-                        "mirror",
-                        url,
-                        "cannot be reached",
-                        f"name another with {option} URL, set http_proxy, or build from the cache with --offline",
-                    )
-                )
-            else:
-                digests.append(_release_digest(target))
+    """Ask the mirrors in which state they are, by the digests of their signed release files (half a second).
+
+    Raises `Refused` with one problem for each file that cannot be had.
+    """
+    places = [
+        (main, suite, "--mirror"),
+        (main, f"{suite}-updates", "--mirror"),
+        (security, f"{suite}-security", "--security-mirror"),
+    ]
+    with ThreadPoolExecutor() as pool:
+        answers = list(pool.map(lambda place: _release(*place), places))
+    problems = [answer for answer in answers if isinstance(answer, Problem)]
     if problems:
         raise Refused(problems)
-    return Archive(suite, sources, digest_of(*digests))
+    sources = tuple(f"deb {address} {name} main" for address, name, _ in places)
+    return Archive(suite, sources, digest_of(*(answer for answer in answers if isinstance(answer, str))))
 
 
 def remembered(suite: str, store: Store) -> Archive:
@@ -93,10 +85,24 @@ def remembered(suite: str, store: Store) -> Archive:
     return Archive(suite, tuple(sources), state)
 
 
-def _release_digest(release: Path) -> str:
-    """The digest of a release file's list of indices: its date and its signature alone are no new state."""
-    text = release.read_text(errors="replace")
-    _, _, indices = text.partition("\nSHA256:\n")
+def _release(address: str, name: str, option: str) -> str | Problem:
+    """The digest of a release file's list of indices, or why there is none.
+
+    The file's date and signature alone are no new state.
+    """
+    url = f"{address.rstrip('/')}/dists/{name}/InRelease"
+    hint = f"name another with {option} URL, set http_proxy, or build from the cache with --offline"
+    with tempfile.TemporaryDirectory(prefix="postern-") as folder:
+        target = Path(folder) / name
+        helper = ["/usr/lib/apt/apt-helper", "-o", "Acquire::Retries=1"]
+        try:
+            run.run([*helper, "download-file", url, target], timeout=PATIENCE_SECONDS)
+        except run.Failed:
+            return Problem("mirror", url, "cannot be reached", hint)
+        text = target.read_text(errors="replace")
+    _, found, indices = text.partition("\nSHA256:\n")
+    if not found:
+        return Problem("mirror", url, "is not an archive's release file", hint)
     return digest_of(indices.partition("\n-----BEGIN PGP SIGNATURE-----")[0])
 
 
