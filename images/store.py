@@ -46,8 +46,9 @@ class Store:
 
     def trim(self, kind: str, keep: int) -> None:
         """Forget all of a kind but the `keep` used last."""
-        found = sorted(self.folder.glob(f"{kind}-*"), key=lambda path: path.stat().st_mtime, reverse=True)
-        for old in found[keep:]:
-            doomed = old.with_name(f".{old.name}.partial")
-            old.rename(doomed)
-            shutil.rmtree(doomed)
+        with locked(self.folder / f".{kind}.lock"):
+            found = sorted(self.folder.glob(f"{kind}-*"), key=lambda path: path.stat().st_mtime, reverse=True)
+            for old in found[keep:]:
+                doomed = old.with_name(f".{old.name}.partial")
+                old.rename(doomed)
+                shutil.rmtree(doomed)
