@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from hardware.host.documents import Frozen, nearest, read
-from hardware.host.errors import refuse
+from hardware.host.errors import Problem, Refused, refuse
 
 RECIPES = Path(__file__).parent / "recipes"
 ELEMENTS = Path(__file__).parent / "elements"
@@ -41,14 +41,14 @@ def load(name: str) -> Recipe:
     if not path.is_file():
         known = [file.stem for file in RECIPES.glob("*.yaml")]
         raise refuse(f"there is no recipe {name!r}", nearest(name, known))
-    recipe = read(path, Recipe, f"images/recipes/{path.name}")
-    missing = [element for element in recipe.elements if not (ELEMENTS / element).is_dir()]
+    source = f"images/recipes/{path.name}"
+    recipe = read(path, Recipe, source)
+    known = [folder.name for folder in ELEMENTS.iterdir() if folder.is_dir()]
+    missing = [
+        Problem(source, f"elements.{index}", f"there is no element {element!r}", nearest(element, known))
+        for index, element in enumerate(recipe.elements)
+        if element not in known
+    ]
     if missing:
-        known = [folder.name for folder in ELEMENTS.iterdir() if folder.is_dir()]
-        raise refuse(
-            f"there is no element {missing[0]!r}",
-            nearest(missing[0], known),
-            where=f"images/recipes/{path.name}",
-            path="elements",
-        )
+        raise Refused(missing)
     return recipe
