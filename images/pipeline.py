@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from hardware.host.files import locked, require_room, write
+from hardware.host.errors import Refused
+from hardware.host.files import locked, no_room, write
 from hardware.host.log import Steps
 from hardware.profile import HardwareProfile
 from images import manifest, tools
@@ -82,8 +83,12 @@ def product_version() -> str:
 @contextmanager
 def _alone(plan: Plan, cache: Path) -> Iterator[Path]:
     """Room and quiet for one build: enough space, no second build of this image, and a folder that goes afterwards."""
-    require_room(cache, rootfs.ROOM_MIB, "a build", "set XDG_CACHE_HOME to a larger disk, or ./build.py clean")
-    require_room(plan.out, disk.ROOM_MIB, "an image", "choose another folder with --out")
+    problems = [
+        *no_room(cache, rootfs.ROOM_MIB, "a build", "set XDG_CACHE_HOME to a larger disk, or ./build.py clean --cache"),
+        *no_room(plan.out, disk.ROOM_MIB, "an image", "choose another folder with --out, or ./build.py clean"),
+    ]
+    if problems:
+        raise Refused(problems)
     busy = f"another build of {plan.profile.id} is running into this folder; wait for it or give another --out"
     with locked(plan.out / f".{plan.profile.id}.lock", busy):
         work = plan.out / f".{plan.profile.id}.partial"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hardware.host.errors import refuse
+from hardware.host.errors import Problem, refuse
 
 
 def default_cache() -> Path:
@@ -86,9 +86,10 @@ def locked(path: Path, busy: str = "") -> Iterator[None]:
         yield
 
 
-def require_room(folder: Path, mebibytes: int, what: str, hint: str) -> None:
-    """Refuse before any work when the file system of `folder` (which need not exist yet) has less room than needed."""
+def no_room(folder: Path, mebibytes: int, what: str, hint: str) -> list[Problem]:
+    """The problem that `folder`, which need not exist yet, is on a file system with less room than needed; or none."""
     existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     free = shutil.disk_usage(existing).free >> 20
-    if free < mebibytes:
-        raise refuse(f"{what} needs {mebibytes} MiB, and {free} MiB are free", hint, where=str(folder))
+    if free >= mebibytes:
+        return []
+    return [Problem(str(folder), "", f"{what} needs {mebibytes} MiB, and {free} MiB are free", hint)]
