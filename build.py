@@ -138,7 +138,11 @@ def _debian_packages(packages: list[str], agreed: bool) -> None:
 
 
 def hand_over(arguments: argparse.Namespace) -> int:
-    """Inside the environment: run the command."""
+    """Run the command: inside the environment, except for the one that may remove it."""
+    if arguments.command == "clean":
+        from images.clean import clean
+
+        return clean(arguments)
     from images import commands
 
     return commands.COMMANDS[arguments.command](arguments)

@@ -1,10 +1,9 @@
-"""What build.py's commands do once its environment is prepared."""
+"""What build.py's commands do once its environment is prepared; `clean` needs none and is beside."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 import tempfile
 from argparse import Namespace
@@ -129,22 +128,11 @@ def list_profiles(arguments: Namespace) -> int:
     return 0
 
 
-def clean(arguments: Namespace) -> int:
-    """Remove images, and with `--cache` what builds keep (this environment too)."""
-    doomed = [arguments.out, *([default_cache()] if arguments.cache else [])]
-    for folder in doomed:
-        if folder.exists():
-            shutil.rmtree(folder)
-            print(f"removed {folder}")
-    return 0
-
-
 COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "build": build,
     "boot": boot,
     "test": test,
     "profiles": list_profiles,
-    "clean": clean,
 }
 
 
