@@ -12,6 +12,11 @@ import shutil
 import sys
 from pathlib import Path
 
+OLDEST_PYTHON = (3, 11)
+if sys.version_info < OLDEST_PYTHON:  # before our own modules, which an older one cannot read
+    print("build.py: Python 3.11 or newer is needed (Debian 12 and 13 have it as python3)", file=sys.stderr)
+    sys.exit(2)
+
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 sys.dont_write_bytecode = True
@@ -21,7 +26,6 @@ from hardware.host.errors import Refused, refuse  # noqa: E402
 from hardware.host.files import default_cache, digest_of, locked  # noqa: E402
 
 LOCK = HERE / "requirements.lock"
-OLDEST_PYTHON = (3, 11)
 # What a command needs of Debian, beyond a minimal system.
 _ASSEMBLE = ["debian-archive-keyring", "mmdebstrap", "python3-venv", "sudo"]
 PACKAGES = {
@@ -90,8 +94,6 @@ def parser() -> argparse.ArgumentParser:
 
 def prepare(arguments: argparse.Namespace) -> Path:
     """Have the Debian packages and the virtual environment; the environment's Python."""
-    if sys.version_info < OLDEST_PYTHON:
-        raise refuse("Python 3.11 or newer is needed", "Debian 12 and 13 have it as python3")
     _debian_packages(PACKAGES[arguments.command], arguments.yes or os.environ.get("CI") == "true")
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     folder = default_cache() / f"venv-{digest_of(LOCK.read_bytes(), version, sys.base_prefix)[:20]}"
