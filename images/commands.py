@@ -13,7 +13,8 @@ from ipaddress import IPv4Interface
 from pathlib import Path
 
 from hardware import profile as profiles
-from hardware.host import run
+from hardware.host import documents, run
+from hardware.host.documents import Document
 from hardware.host.errors import Problem, Refused, refuse
 from hardware.host.files import default_cache
 from hardware.host.log import Steps
@@ -34,6 +35,7 @@ from images.steps.squash import Level
 from images.store import Store
 from images.tools import Tools
 from overlays import settings
+from overlays.settings import Secrets, Settings
 
 _RECIPE = "appliance"
 _LANES = ("unit", "golden", "container", "machine")
@@ -173,26 +175,23 @@ def _answers(arguments: Namespace, tools: Tools, work: Path) -> tuple[Drive, ...
 def _port1(arguments: Namespace, profile: HardwareProfile) -> UserNet:
     """The network behind port1: the factory's, or what the answer file gives port1, so that forwards lead there.
 
-    Raises `Refused` with every problem of what was typed, the answer file's included.
+    Raises `Refused` with every problem of what was typed, those of the answer file and the secrets file included.
     """
     problems: list[Problem] = []
     net = FACTORY_NET
-    if arguments.answers:
-        try:
-            text = arguments.answers.read_text(encoding="utf-8")
-            answers = settings.parse_answers(text, str(arguments.answers))
-            problems += settings.problems(answers, profile, str(arguments.answers))
-            plan = answers.network.plan("port1")
-            own = next((IPv4Interface(str(at)) for at in plan.addresses if at.version == 4), None)
-            host = next((at for at in own.network.hosts() if at != own.ip), None) if own else None
-            if own and host:
-                net = UserNet(IPv4Interface(f"{host}/{own.network.prefixlen}"), own.ip)
-        except OSError as error:
-            problems.append(Problem(str(arguments.answers), "", f"cannot be read: {error.strerror}"))
-        except Refused as refused:
-            problems += refused.problems
-    if arguments.secrets and not arguments.secrets.is_file():
-        problems.append(Problem("--secrets", "", f"there is no file {arguments.secrets}"))
+    answers = _read(arguments.answers, Settings, problems)
+    secrets = _read(arguments.secrets, Secrets, problems)
+    if answers:
+        problems += settings.problems(answers, profile, str(arguments.answers), secrets)
+        plan = answers.network.plan("port1")
+        own = next((IPv4Interface(str(at)) for at in plan.addresses if at.version == 4), None)
+        host = next((at for at in own.network.hosts() if at != own.ip), None) if own else None
+        if own and host:
+            net = UserNet(IPv4Interface(f"{host}/{own.network.prefixlen}"), own.ip)
+    if arguments.secrets and not arguments.answers:
+        problems.append(Problem("--secrets", "", "goes with an answer file", "name it with --answers FILE"))
+    if arguments.disk and not arguments.disk.parent.is_dir():
+        problems.append(Problem("--disk", "", f"there is no folder {arguments.disk.parent}"))
     if arguments.disk_size is not None and arguments.disk_size < _LEAST_DISK_GIB:
         problems.append(
             Problem("--disk-size", "", f"{arguments.disk_size} GiB hold no box", f"{_LEAST_DISK_GIB} or more")
@@ -207,6 +206,15 @@ def _port1(arguments: Namespace, profile: HardwareProfile) -> UserNet:
     if problems:
         raise Refused(problems)
     return replace(net, forwards=tuple(forwards))
+
+
+def _read(path: Path | None, model: type[Document], problems: list[Problem]) -> Document | None:
+    """A document if one was named; what is wrong with it joins the problems."""
+    try:
+        return documents.read(path, model) if path else None
+    except Refused as refused:
+        problems += refused.problems
+        return None
 
 
 def _table(rows: list[dict[str, object]]) -> None:
