@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -53,6 +56,17 @@ def test_types() -> None:
 
 def test_import_rules() -> None:
     lint("lint-imports", env={"PYTHONPATH": str(TOP)})
+
+
+@pytest.mark.parametrize("path", sorted((TOP / "images/steps").glob("[!_]*.py")), ids=lambda path: path.stem)
+def test_build_steps_take_values_of_each_other_and_call_nothing(path: Path) -> None:
+    """What import-linter cannot say: a step may import another's types and constants, never its functions."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            assert not any(name.name.startswith("images.steps") for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("images.steps"):
+            taken = [getattr(import_module(str(node.module)), name.name) for name in node.names]
+            assert not any(inspect.isroutine(what) or inspect.ismodule(what) for what in taken), ast.unparse(node)
 
 
 def test_yaml() -> None:
