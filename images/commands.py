@@ -103,8 +103,8 @@ def test(arguments: Namespace) -> int:
     unknown = [Problem("", "", f"there is no lane {lane!r}", known) for lane in lanes if lane not in lanes_there_are]
     if unknown:
         raise Refused(unknown)
-    if not _LANES_AS_ROOT.isdisjoint(lanes):
-        _as_root(f"the {' or the '.join(sorted(_LANES_AS_ROOT))} lane")
+    if boxes := [lane for lane in lanes if lane in _LANES_AS_ROOT]:
+        _as_root(f"the {' or the '.join(boxes)} lane")
     # A file's tests stay together, for they share its box; files are shared out to the cores, but for measurements.
     shared_out = ["--numprocesses=auto", "--dist=loadfile", "--no-loadscope-reorder"] if _BENCH not in lanes else []
     command = [sys.executable, "-m", "pytest", "--durations=10", *shared_out, *(str(_TESTS / lane) for lane in lanes)]
