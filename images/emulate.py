@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from functools import cache
 from pathlib import Path
 
 from hardware import twin
@@ -38,6 +39,7 @@ def firmware(tools: Tools, profile: HardwareProfile, folder: Path) -> Ovmf | Non
     return Ovmf(tools.path("usr/share/OVMF/OVMF_CODE_4M.fd"), variables)
 
 
+@cache
 def accelerator(tools: Tools) -> Accelerator:
     """KVM where a guest really runs in it (a tenth of a second). A device file alone proves nothing."""
     with tempfile.TemporaryDirectory() as folder:
