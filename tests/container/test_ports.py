@@ -71,7 +71,7 @@ def bait(factory: Box) -> Iterator[list[tuple[Segment, str]]]:
     Gives where to scan from, and which address.
     """
     # Waited for: stopped half way up, it fails.
-    factory.run("systemctl", "start", "systemd-networkd-persistent-storage.service", check=False)
+    factory.run("systemctl", "start", "systemd-networkd-persistent-storage.service")
     factory.run("systemctl", "stop", "systemd-networkd.socket", "systemd-networkd.service")
     for number, segment in enumerate(factory.segments[1:], 2):
         factory.run("ip", "address", "add", f"10.255.{number}.1/24", "dev", f"port{number}")
