@@ -1,18 +1,23 @@
-"""What the lanes share: the cache, the archive, and the real root file system as the build makes it."""
+"""What the lanes share: the cache, the archive, and what a build makes: the root file system, and whole images."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from hardware import profile as profiles
 from hardware.host.files import default_cache
+from hardware.host.log import Steps
 from images import archive as archive_module
 from images import pipeline, recipe, tools
 from images.archive import Archive
 from images.steps import rootfs as rootfs_step
 from images.steps import tree as tree_step
 from images.steps.rootfs import RootFilesystem
+from images.steps.squash import Level
 from images.steps.tree import Tree
 from images.store import Store
 from images.tools import Tools
@@ -67,3 +72,18 @@ def tree(store: Store, rootfs: RootFilesystem) -> Tree:
 def peers(store: Store, archive: Archive) -> Peers:
     """The programs that the box is tested with."""
     return peers_tree(store, archive)
+
+
+@pytest.fixture(scope="session")
+def image(archive: Archive, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Builds the image of a profile as `build.py build` does, once."""
+    out = tmp_path_factory.mktemp("out")
+
+    def made(profile: str) -> Path:
+        if not (out / profile).is_dir():
+            appliance = recipe.load("appliance")
+            plan = pipeline.Plan(appliance, profiles.load(profile), Level.DEVELOPMENT, archive, out)
+            pipeline.build(plan, default_cache(), Steps(pipeline.STEPS))
+        return out / profile
+
+    return made

@@ -8,23 +8,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from hardware import profile as profiles
 from hardware.host import run
 from hardware.host.files import default_cache
-from hardware.host.log import Steps
 from hardware.twin import Forward, ImageFile
-from images import pipeline, recipe
+from images import recipe
 from images.archive import Archive, keyring_options
 from images.steps import boot, disk
 from images.steps.layout import Layout, Partition, layout
-from images.steps.squash import Level
 from images.store import Store
 from images.tools import Tools
 from tests.bench.conftest import Figure
-from tests.machine.mail import free_port
-from tests.machine.test_power import greets
+from tests.machine.mail import free_port, greets
 from tests.machine.test_setup import ANSWERS, SECRETS
 from tests.machine.twin import LOGIN, NET, Box
 
@@ -39,19 +34,6 @@ initrd /initrd
 boot
 """
 _PEER_NETWORK = "[Match]\nName=eth0\n[Network]\nAddress=192.0.2.10/24\nGateway=192.0.2.1\n"
-
-
-@pytest.fixture(scope="module")
-def image(archive: Archive, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Builds a profile's image as `build.py build` does."""
-    out = tmp_path_factory.mktemp("out")
-
-    def made(profile: str) -> Path:
-        plan = pipeline.Plan(recipe.load("appliance"), profiles.load(profile), Level.DEVELOPMENT, archive, out)
-        pipeline.build(plan, default_cache(), Steps(pipeline.STEPS))
-        return out / profile
-
-    return made
 
 
 def set_up(tools: Tools, image: Path, profile: str, folder: Path) -> Box:

@@ -1,4 +1,4 @@
-"""Images, boxes, and the search of every log for the tests' passwords."""
+"""Boxes, and the search of every log for the tests' passwords."""
 
 from __future__ import annotations
 
@@ -8,31 +8,11 @@ from pathlib import Path
 import pytest
 
 from hardware import profile as profiles
-from hardware.host.files import default_cache
-from hardware.host.log import Steps
-from images import pipeline, recipe
-from images.archive import Archive
-from images.steps.squash import Level
 from images.tools import Tools
 from tests.machine.mail import Server
 from tests.machine.twin import PASSWORD, Box
 
 MakeBox = Callable[[str], Box]
-
-
-@pytest.fixture(scope="session")
-def image(archive: Archive, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Builds the image of a profile as `build.py build` does, once."""
-    out = tmp_path_factory.mktemp("out")
-
-    def made(profile: str) -> Path:
-        if not (out / profile).is_dir():
-            appliance = recipe.load("appliance")
-            plan = pipeline.Plan(appliance, profiles.load(profile), Level.DEVELOPMENT, archive, out)
-            pipeline.build(plan, default_cache(), Steps(pipeline.STEPS))
-        return out / profile
-
-    return made
 
 
 @pytest.fixture(scope="module")

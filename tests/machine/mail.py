@@ -6,6 +6,7 @@ import queue
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from email import policy
 from email.message import EmailMessage
 from types import TracebackType
@@ -21,6 +22,13 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def greets(port: int) -> bool:
+    """Does mail service answer? The emulator takes connections long before the box does, and closes them."""
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), 30) as probe:
+        return probe.recv(3) == b"220"
+    return False
 
 
 def wait_for(true: Callable[[], object], what: str, said: Callable[[], str] = str, seconds: float = 300) -> None:

@@ -8,7 +8,6 @@ answered for. Not shown: a disk that lies about flushes, a block torn in the mid
 from __future__ import annotations
 
 import smtplib
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,7 +20,7 @@ from hardware.twin import Forward, ImageFile, NbdServer
 from images.tools import Tools
 from tests.machine.conftest import MakeBox
 from tests.machine.disk import NO_CHECK, TABLE
-from tests.machine.mail import Server, free_port, message, wait_for
+from tests.machine.mail import Server, free_port, greets, message, wait_for
 from tests.machine.test_setup import ANSWERS, SECRETS
 from tests.machine.twin import LOGIN, NET
 from tests.peers import Peers, inside
@@ -60,13 +59,6 @@ class Sender(threading.Thread):
                 subject = f"{self.label}-{number}"
                 client.sendmail("sender@example.net", ["someone@example.com"], message(subject))
                 self.accepted.append(subject)
-
-
-def greets(port: int) -> bool:
-    """Does mail service answer? The emulator takes connections long before the box does, and closes them."""
-    with suppress(OSError), socket.create_connection(("127.0.0.1", port), 30) as probe:
-        return probe.recv(3) == b"220"
-    return False
 
 
 def least(cut: int) -> int:
