@@ -24,9 +24,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def greets(port: int) -> bool:
+def greets(port: int, seconds: float = 30) -> bool:
     """Does mail service answer? The emulator takes connections long before the box does, and closes them."""
-    with suppress(OSError), socket.create_connection(("127.0.0.1", port), 30) as probe:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), seconds) as probe:
         return probe.recv(3) == b"220"
     return False
 
