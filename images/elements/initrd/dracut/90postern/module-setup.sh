@@ -13,6 +13,8 @@ install() {
     inst_simple "$moddir/postern-etc.service" "$systemdsystemunitdir/postern-etc.service"
     inst_simple "$moddir/postern-etc" /usr/lib/postern/postern-etc
     inst_simple "$moddir/after-root.conf" "$systemdsystemunitdir/systemd-repart.service.d/10-postern.conf"
+    inst_simple "$moddir/storage-only.conf" "$systemdsystemunitdir/systemd-udev-trigger.service.d/10-postern.conf"
+    inst_simple "$moddir/no-fstab.conf" "$systemdsystemunitdir/initrd-parse-etc.service.d/10-postern.conf"
     $SYSTEMCTL -q --root "$initdir" add-wants initrd-fs.target sysroot-var.mount
     $SYSTEMCTL -q --root "$initdir" add-requires initrd.target postern-etc.service
 }
