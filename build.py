@@ -73,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
     boot.add_argument("--headless", action="store_true", help="no console: its output goes into out/PROFILE.log")
 
     test = command("test", "run every test there is, or some lanes")
-    test.add_argument("lanes", nargs="*", help="unit, golden, container, machine (default: all)")
+    test.add_argument("lanes", nargs="*", help="unit, golden, container, machine (default: these), bench")
     test.add_argument("-k", dest="only", default="", metavar="WORDS", help="only tests whose names match (pytest -k)")
     archive(test)
 

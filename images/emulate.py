@@ -7,13 +7,17 @@ import tempfile
 from pathlib import Path
 
 from hardware import twin
+from hardware.host import run
 from hardware.parts import Firmware
 from hardware.profile import HardwareProfile
-from hardware.twin import ImageFile, Ovmf, TwinOptions
+from hardware.twin import Accelerator, ImageFile, Ovmf, TwinOptions
 from images import manifest
 from images.tools import Tools
 
 VOLUME_LABEL = "POSTERN"
+# A boot sector that tells QEMU's exit device that it ran: mov al, 16; out 0xf4, al; hlt. QEMU ends with 2 * 16 + 1.
+_PROBE = bytes.fromhex("b010e6f4f4").ljust(510, b"\0") + b"\x55\xaa"
+_PROBE_STATUS = 33
 
 
 def disk(tools: Tools, image: Path, profile: HardwareProfile, target: Path, size_gib: int | None = None) -> ImageFile:
@@ -34,11 +38,29 @@ def firmware(tools: Tools, profile: HardwareProfile, folder: Path) -> Ovmf | Non
     return Ovmf(tools.path("usr/share/OVMF/OVMF_CODE_4M.fd"), variables)
 
 
+def accelerator(tools: Tools) -> Accelerator:
+    """KVM where a guest really runs in it (a tenth of a second). A device file alone proves nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        sector = Path(folder) / "probe"
+        sector.write_bytes(_PROBE)
+        machine = ("-nodefaults", "-no-user-config", "-display", "none", "-machine", "pc", "-m", "16", "-no-reboot")
+        probe = ("-drive", f"file={sector},format=raw", "-device", "isa-debug-exit,iobase=0xf4")
+        argv = tools.command("qemu-system-x86_64", *_data(tools), *machine, "-accel", "kvm", "-cpu", "host", *probe)
+        try:
+            ran = run.run(argv, timeout=10, check=False).status == _PROBE_STATUS
+        except run.Failed:  # it hangs
+            ran = False
+    return Accelerator.KVM if ran else Accelerator.TCG
+
+
 def command(tools: Tools, profile: HardwareProfile, options: TwinOptions) -> list[str]:
     """The argument list that starts the twin. It ends with whoever started it, also when that one is killed."""
-    data = [word for name in ("qemu", "seabios") for word in ("-L", str(tools.path(f"usr/share/{name}")))]
-    emulator = tools.command("qemu-system-x86_64", *data, *twin.arguments(profile, options))
+    emulator = tools.command("qemu-system-x86_64", *_data(tools), *twin.arguments(profile, options))
     return ["setpriv", "--pdeathsig", "KILL", *emulator]
+
+
+def _data(tools: Tools) -> list[str]:
+    return [word for name in ("qemu", "seabios") for word in ("-L", str(tools.path(f"usr/share/{name}")))]
 
 
 def answers_volume(tools: Tools, target: Path, answers: Path, secrets: Path | None = None) -> ImageFile:

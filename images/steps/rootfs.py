@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,19 +74,22 @@ def _make(partial: Path, recipe: Recipe, archive: Archive) -> None:
     # ./dev holds what the build saw of the host.
     run.run(["tar", "-C", tree, "--numeric-owner", "--exclude=./dev/*", "-xf", archive_file], timeout=900)
     archive_file.unlink()
+    shutil.rmtree(partial / "tmp")
     (partial / "archive").write_text("\n".join([archive.state, *archive.sources]) + "\n")
     for mount_point in ("proc", "sys"):  # left out by diskimage-builder
         (tree / mount_point).mkdir(exist_ok=True)
 
 
 def _environment(partial: Path, recipe: Recipe, archive: Archive) -> dict[str, str]:
+    scratch = partial / "tmp"  # what a killed build leaves there goes with the rest of it
+    scratch.mkdir()
     options = [f"--dpkgopt=path-exclude={pattern}" for pattern in recipe.exclude]
     options += [f"--dpkgopt=path-include={pattern}" for pattern in recipe.include]
     programs = Path(sys.executable).parent
     return {
         "PATH": f"{programs}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": str(partial),
-        "TMPDIR": os.environ.get("TMPDIR", "/var/tmp"),  # noqa: S108 - dib makes its own folder below it
+        "TMPDIR": str(scratch),
         "ELEMENTS_PATH": str(ELEMENTS),
         "DIB_DEBUG_TRACE": "0",
         "DIB_IMAGE_CACHE": str(partial / "dib-cache"),

@@ -69,6 +69,7 @@ class Box:
             serial=SerialSocket(serial, wait=True, log=log),
             qmp=control,
             restart=False,
+            accelerator=emulate.accelerator(self.tools),
         )
         argv = emulate.command(self.tools, self.profile, replace(options, **changes))  # type: ignore[arg-type]  # by name
         said = self.folder / "qemu.log"
