@@ -137,6 +137,8 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     programs = {"systemctl": SYSTEMCTL, "ssh-keygen": SSH_KEYGEN, "openssl": OPENSSL}
     plain = (
         "nft",
+        "doveconf",
+        "sievec",
         "sshd",
         "postfix",
         "postconf",
