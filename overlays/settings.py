@@ -20,6 +20,7 @@ from overlays.domains import settings as domains_concern
 from overlays.mailhost.settings import MailhostSettings
 from overlays.network.settings import NetworkSettings, Port, PortService
 from overlays.values import AnyAddress, Reason
+from overlays.web import settings as web_concern
 
 WORKING_MODES = (OperationMode.GATEWAY,)
 
@@ -46,7 +47,11 @@ class Settings(Frozen):
     @property
     def smtp_hosts(self) -> tuple[str, ...]:
         """The addresses that take mail, as Postfix's master.cf writes them."""
-        addresses = self.network.allowing(PortService.SMTP)
+        return self.hosts(PortService.SMTP)
+
+    def hosts(self, service: PortService | str) -> tuple[str, ...]:
+        """The addresses of the ports that let a service in, as they stand before a colon and a number."""
+        addresses = self.network.allowing(service)
         return tuple(f"[{address}]" if address.version == 6 else str(address) for address in addresses)
 
     def smtp_share(self, whole: int) -> int:
@@ -59,6 +64,11 @@ class Settings(Frozen):
         if not self.mailhost.postmaster:
             return ()
         return tuple(f"{name}@{domain}" for domain in self.own_domains for name in ("postmaster", "abuse", "root"))
+
+    @property
+    def home_page(self) -> str:
+        """Where the web server leads whoever names no page."""
+        return web_concern.home(self.mode)
 
     @property
     def domain_rows(self) -> tuple[domains_concern.Row, ...]:

@@ -6,6 +6,8 @@ or none of it.
 
 from __future__ import annotations
 
+import grp
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -17,6 +19,9 @@ from installer.apply.places import Places
 
 # A box without a battery starts in the past; its certificate must be valid before the first time signal.
 _NOT_BEFORE, _NOT_AFTER = "20240101000000Z", "20491231235959Z"
+# The web server reads the key as this group: it is never root, and nothing else runs with it.
+_WEB_SERVER = "proxy"
+TLS = "var/lib/postern/device/tls"
 _NO_SERIAL = re.compile(
     r"[0-]*|default-string|none|not-specified|not-applicable|to-be-filled-by-o-e-m|system-serial-number"
 )
@@ -27,11 +32,12 @@ def ensure(places: Places, name: str, *, rename: bool = True) -> bool:
 
     When the name has changed, the same key gets a certificate for the new one, unless `rename` is false.
     """
-    places.device.mkdir(parents=True, exist_ok=True, mode=0o700)
-    places.device.chmod(0o700)
+    places.device.mkdir(parents=True, exist_ok=True)
+    places.device.chmod(0o711)
     made_ssh = _make(places.device / "ssh", _ssh_keys)
     tls = places.device / "tls"
     made_tls = _make(tls, lambda folder: _tls_key(folder, name))
+    _let_read(tls)
     if rename and not made_tls and _named(tls) != name:
         _certify(tls, name)
         return True
@@ -75,6 +81,14 @@ def _tls_key(folder: Path, name: str) -> None:
     key = run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"], timeout=120).stdout
     files.write(folder / "key.pem", key, mode=0o600)
     _certify(folder, name)
+
+
+def _let_read(folder: Path) -> None:
+    """Folder and key for root and for the web server."""
+    for path, mode in ((folder, 0o750), (folder / "key.pem", 0o640)):
+        path.chmod(mode)
+        if os.geteuid() == 0:
+            os.chown(path, 0, grp.getgrnam(_WEB_SERVER).gr_gid)
 
 
 def _certify(folder: Path, name: str) -> None:

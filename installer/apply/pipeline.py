@@ -106,11 +106,11 @@ def enforce(box: Box, wanted: Plan) -> tuple[write.Changes, services.Actions]:
     """Make the plan true: the box's own secrets, files, host name, services. Safe to repeat."""
     places = box.places
     first = not places.rendered.exists()
-    device.ensure(places, wanted.name or device.serial(places))
+    renewed = {device.TLS} if device.ensure(places, wanted.name or device.serial(places)) else set()
     stopped = () if first else services.end_unneeded(wanted)  # while their files are there: they read them to stop
     changes = write.install(wanted.files, places.root, places.rendered)
     set_host_name(places.root, changes)
-    return changes, services.begin(wanted) if first else services.bring(wanted, changes.all, stopped)
+    return changes, services.begin(wanted) if first else services.bring(wanted, changes.all | renewed, stopped)
 
 
 def require_health(box: Box, wanted: Plan) -> None:

@@ -34,8 +34,8 @@ admin: {{keys: [{key}]}}
 network:
   ports:
     port1: {{addresses: [192.0.2.10/24, "2001:db8:1::10/64"], allow: [ping, smtp]}}
-    port2: {{addresses: [10.0.0.1/24], allow: [smtp]}}
-    port3: {{addresses: [172.16.0.1/24], allow: [ping, ssh]}}
+    port2: {{addresses: [10.0.0.1/24], allow: [smtp, https, http]}}
+    port3: {{addresses: [172.16.0.1/24], allow: [ping, ssh, https]}}
   gateways: [192.0.2.1]
   dns: [192.0.2.53]
 clock: {{timezone: Europe/Zurich, ntp: [192.0.2.123]}}

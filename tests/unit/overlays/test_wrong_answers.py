@@ -121,7 +121,12 @@ WRONG: list[tuple[str, object, str]] = [
     (
         "network/ports/port1/allow/0",
         "telnet",
-        "network.ports.port1.allow.0: cannot be 'telnet': 'ping', 'ssh' or 'smtp' would be right",
+        "network.ports.port1.allow.0: cannot be 'telnet': 'ping', 'ssh', 'smtp', 'https' or 'http' would be right",
+    ),
+    (
+        "network/ports/port1/allow",
+        ["smtp", "http"],
+        "network.ports.port1.allow: http only leads to https, which this port keeps out (add https)",
     ),
     (
         "network/ports/port3",

@@ -12,7 +12,7 @@ from hardware import profile
 from hardware.host.log import Steps
 from installer.apply.pipeline import Box
 from installer.apply.places import Places
-from overlays.overlay import Probe
+from overlays.overlay import Probe, overlays
 from overlays.settings import Secrets, Settings, parse_answers, parse_secrets
 
 ANSWERS = """
@@ -135,21 +135,8 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
         "hash": HASH,
     }
     programs = {"systemctl": SYSTEMCTL, "ssh-keygen": SSH_KEYGEN, "openssl": OPENSSL}
-    plain = (
-        "nft",
-        "doveconf",
-        "sievec",
-        "sshd",
-        "postfix",
-        "postconf",
-        "postmap",
-        "chronyd",
-        "visudo",
-        "journalctl",
-        "udevadm",
-        "mount",
-        "umount",
-    )
+    parsers = {check.argv[0] for overlay in overlays().values() for check in overlay.checks}
+    plain = {*parsers, "journalctl", "udevadm", "mount", "umount"} - set(programs)
     for name, text in programs.items() | {(name, PLAIN) for name in plain}:
         (fake / "bin" / name).write_text(text.format(name=name, **words))
         (fake / "bin" / name).chmod(0o755)
