@@ -36,6 +36,7 @@ class Settings(Frozen):
     mailhost: MailhostSettings
     domains: tuple[domains_concern.ProtectedDomain, ...] = ()
     access: tuple[access_concern.AccessRule, ...] = ()
+    web: web_concern.WebSettings = web_concern.WebSettings()
 
     @property
     def own_domains(self) -> tuple[str, ...]:
@@ -84,6 +85,7 @@ class Secrets(Frozen):
 
     format: Literal[1] = Field(description="the number of this format")
     admin: AdminSecrets | None = Field(None, description="without it only an SSH key gets in")
+    web: web_concern.WebSecrets = web_concern.WebSecrets()
 
     @property
     def shadow_field(self) -> str:
@@ -103,7 +105,7 @@ class Secrets(Frozen):
         if self.admin is None or self.admin.password is None:
             return self
         made = make_hash(self.admin.password.get_secret_value())
-        return Secrets(format=1, admin=AdminSecrets.model_validate({"password_hash": made}))
+        return self.model_copy(update={"admin": AdminSecrets.model_validate({"password_hash": made})})
 
 
 def parse_answers(text: str, source: str) -> Settings:
@@ -176,6 +178,7 @@ def _reasons(settings: Settings, profile: HardwareProfile, secrets: Secrets | No
     yield from settings.mailhost.problems()
     yield from domains_concern.problems(settings.domains)
     yield from access_concern.problems(settings.access)
+    yield from web_concern.problems(settings.web, secrets.web if secrets else None)
     yield from _who_gets_in(settings, secrets)
     yield from _own_names(settings)
     yield from _servers(settings)

@@ -2,6 +2,11 @@
 
 Each set is made in a folder beside its place, flushed, and renamed: a box that loses power meanwhile has all of a set
 or none of it.
+
+    /var/lib/postern/device/ssh/                      host keys
+    /var/lib/postern/device/tls -> certificate/made   what the daemons show: key.pem and cert.pem
+    /var/lib/postern/device/certificate/made/         made on the box, for its name
+    /var/lib/postern/device/certificate/own-DIGEST/   from the settings
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ from pathlib import Path
 
 from hardware.host import files
 from hardware.host.run import run
+from installer.apply.certificate import Pair
 from installer.apply.places import Places
 
 # A box without a battery starts in the past; its certificate must be valid before the first time signal.
@@ -27,21 +33,53 @@ _NO_SERIAL = re.compile(
 )
 
 
-def ensure(places: Places, name: str, *, rename: bool = True) -> bool:
-    """Make what is missing; true if something was. `name` is the box's FQDN, or what `serial` says before it has one.
+def ensure(places: Places, name: str, own: Pair | None = None) -> bool:
+    """Make what is missing, and show the certificate that the settings give (`own`) or the one made here.
 
-    When the name has changed, the same key gets a certificate for the new one, unless `rename` is false.
+    True if another key or certificate is shown than before. `name` is the box's FQDN; when it has changed, the same key
+    gets a certificate for the new one.
     """
+    missing = prepare(places, name)
+    made = places.device / "certificate/made"
+    renamed = not missing and _named(made) != name
+    if renamed:
+        _certify(made, name)
+    chosen = _keep(places, own) if own else made
+    switched = _show(places, chosen)
+    for path in made.parent.iterdir():
+        if path not in (made, chosen):
+            shutil.rmtree(path)
+    return missing or switched or (renamed and chosen == made)
+
+
+def prepare(places: Places, name: str) -> bool:
+    """Make what is missing and change nothing else; true if something was. A box without a name has its `serial`."""
     places.device.mkdir(parents=True, exist_ok=True)
-    places.device.chmod(0o711)
+    made = places.device / "certificate/made"
+    made.parent.mkdir(exist_ok=True)
+    for folder in (places.device, made.parent):
+        folder.chmod(0o711)
     made_ssh = _make(places.device / "ssh", _ssh_keys)
-    tls = places.device / "tls"
-    made_tls = _make(tls, lambda folder: _tls_key(folder, name))
-    _let_read(tls)
-    if rename and not made_tls and _named(tls) != name:
-        _certify(tls, name)
-        return True
+    _move_in(places, made)
+    made_tls = _make(made, lambda folder: _tls_key(folder, name))
+    if not (places.device / "tls").exists():
+        _show(places, made)
     return made_ssh or made_tls
+
+
+def renew(places: Places, name: str) -> None:
+    """Another key and certificate in place of those that were made here."""
+    made = places.device / "certificate/made"
+    old = made.with_name("made-before")
+    shutil.rmtree(old, ignore_errors=True)
+    made.rename(old)
+    _make(made, lambda folder: _tls_key(folder, name))
+    shutil.rmtree(old)
+
+
+def source(places: Places) -> str:
+    """Where the certificate that is shown comes from: `made` here, or `own`, from the settings."""
+    return (places.device / "tls").readlink().name.partition("-")[0]
 
 
 def serial(places: Places) -> str:
@@ -81,6 +119,41 @@ def _tls_key(folder: Path, name: str) -> None:
     key = run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"], timeout=120).stdout
     files.write(folder / "key.pem", key, mode=0o600)
     _certify(folder, name)
+    _let_read(folder)
+
+
+def _move_in(places: Places, made: Path) -> None:
+    """A box of an earlier version keeps its key: the certificate that it made was all that it could show."""
+    shown = places.device / "tls"
+    if shown.is_dir() and not shown.is_symlink():
+        shown.rename(made)
+        _let_read(made)
+
+
+def _keep(places: Places, own: Pair) -> Path:
+    """The folder that holds this certificate; another one is another folder, so that key and certificate fit."""
+
+    def fill(folder: Path) -> None:
+        files.write(folder / "key.pem", own.key, mode=0o600)
+        files.write(folder / "cert.pem", own.chain)
+        _let_read(folder)
+
+    folder = places.device / f"certificate/own-{files.digest_of(own.chain, own.key)[:16]}"
+    _make(folder, fill)
+    return folder
+
+
+def _show(places: Places, chosen: Path) -> bool:
+    """Lead the daemons there; true if they were led elsewhere before."""
+    link, target = places.device / "tls", chosen.relative_to(places.device)
+    if link.is_symlink() and link.readlink() == target:
+        return False
+    beside = link.with_name(".tls.new")
+    beside.unlink(missing_ok=True)
+    beside.symlink_to(target)
+    beside.replace(link)
+    files.sync(places.device)
+    return True
 
 
 def _let_read(folder: Path) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from hardware.host import log
 from hardware.host.run import run
 from hardware.profile import HardwareProfile
+from installer.apply import certificate
+from installer.apply.certificate import Pair
 from overlays import render
 from overlays.overlay import Check, Service, overlays
 from overlays.render import RenderedFile
@@ -22,6 +24,7 @@ class Plan:
     services: tuple[Service, ...]
     checks: tuple[Check, ...] = ()
     name: str = ""  # the box's FQDN, once it has one
+    certificate: Pair | None = None  # None: the one that the box made
     fence: bool = False  # nothing was applied yet: the init fence holds
 
     @property
@@ -41,6 +44,7 @@ def of(settings: Settings, secrets: Secrets, profile: HardwareProfile) -> Plan:
         services=render.services(settings),
         checks=render.checks(settings),
         name=settings.mailhost.fqdn,
+        certificate=certificate.pair_of(settings, secrets),
     )
 
 

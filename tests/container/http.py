@@ -38,8 +38,8 @@ class Http:
     def get(self, path: str, *options: str, scheme: str = "https") -> Answer:
         """One request; `options` are curl's own. No redirect is followed."""
         argv = ["--silent", "--show-error", "--include", "--path-as-is", "--max-time", "30", "--globoff"]
-        argv += ["--cacert", str(inside(self.trusted)), "--resolve", f"*:443:{self.address}"]
-        argv += ["--resolve", f"*:80:{self.address}"]
+        argv += ["--cacert", str(inside(self.trusted))]
+        argv += [word for port in (80, 443) for word in ("--resolve", f"{self.name}:{port}:{self.address}")]
         argv += ["--interface", self.source] if self.source else []
         if self.cookies:
             argv += ["--cookie", str(inside(self.cookies)), "--cookie-jar", str(inside(self.cookies))]
