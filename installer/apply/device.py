@@ -4,6 +4,7 @@ Each set is made in a folder beside its place, flushed, and renamed: a box that 
 or none of it.
 
     /var/lib/postern/device/ssh/                      host keys
+    /var/lib/postern/device/webmail/key               hides the passwords of who is logged in
     /var/lib/postern/device/tls -> certificate/made   what the daemons show: key.pem and cert.pem
     /var/lib/postern/device/certificate/made/         made on the box, for its name
     /var/lib/postern/device/certificate/own-DIGEST/   from the settings
@@ -14,6 +15,7 @@ from __future__ import annotations
 import grp
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -60,6 +62,7 @@ def prepare(places: Places, name: str) -> bool:
     for folder in (places.device, made.parent):
         folder.chmod(0o711)
     made_ssh = _make(places.device / "ssh", _ssh_keys)
+    _make(places.device / "webmail", _webmail_key)
     _move_in(places, made)
     made_tls = _make(made, lambda folder: _tls_key(folder, name))
     if not (places.device / "tls").exists():
@@ -113,6 +116,10 @@ def _make(folder: Path, fill: Callable[[Path], None]) -> bool:
 def _ssh_keys(folder: Path) -> None:
     for kind in ("ed25519", "ecdsa"):
         run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", "", "-f", folder / f"ssh_host_{kind}_key"], timeout=120)
+
+
+def _webmail_key(folder: Path) -> None:
+    files.write(folder / "key", secrets.token_urlsafe(24), mode=0o600)  # 32 characters, as AES-256 wants them
 
 
 def _tls_key(folder: Path, name: str) -> None:
