@@ -37,7 +37,7 @@ class Probe(Frozen):
 
     tcp: Annotated[int, Field(ge=1, le=65535)] | None = None
     unix: Line | None = None
-    banner: Line
+    banner: Line = ""  # some say nothing before they are asked
 
     @model_validator(mode="after")
     def _one_place(self) -> Probe:
@@ -55,13 +55,15 @@ class Service(Frozen):
     """A unit that the concern runs once settings are applied.
 
     `reads` are the beginnings of the paths (without the leading slash) whose change it must take up, whichever concern
-    they come from. `allowed` names a service of the ports: where no port lets it in, the unit does not run.
+    they come from. `allowed` names a service of the ports: where no port lets it in, the unit does not run; `when` is
+    a property of the settings, and where that is false, it does not either.
     """
 
     unit: Line
     on_change: OnChange
     reads: tuple[Line, ...]
     allowed: Line | None = None
+    when: Line | None = None
     probe: Probe | None = None
 
 

@@ -1,4 +1,4 @@
-"""The secrets that each box makes for itself: SSH host keys, TLS key and certificate. None is in the image.
+"""The secrets that each box makes for itself: SSH host keys, TLS key and certificate, DKIM keys. None is in the image.
 
 Each set is made in a folder beside its place, flushed, and renamed: a box that loses power meanwhile has all of a set
 or none of it.
@@ -17,7 +17,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from hardware.host import files
@@ -30,6 +30,7 @@ _NOT_BEFORE, _NOT_AFTER = "20240101000000Z", "20491231235959Z"
 # The web server reads the key as this group: it is never root, and nothing else runs with it.
 _WEB_SERVER = "proxy"
 TLS = "var/lib/postern/device/tls"
+DKIM_BITS = 2048  # the largest whose record every name server takes in one answer
 _NO_SERIAL = re.compile(
     r"[0-]*|default-string|none|not-specified|not-applicable|to-be-filled-by-o-e-m|system-serial-number"
 )
@@ -83,6 +84,16 @@ def renew(places: Places, name: str) -> None:
 def source(places: Places) -> str:
     """Where the certificate that is shown comes from: `made` here, or `own`, from the settings."""
     return (places.device / "tls").readlink().name.partition("-")[0]
+
+
+def ensure_dkim(places: Places, names: Iterable[str]) -> None:
+    """Make the DKIM keys that are missing, each in a file of its name. A key that signs nothing any more stays."""
+    folder = places.device / "dkim"
+    for name in names:
+        if not (folder / name).is_file():
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            argv = ["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", f"rsa_keygen_bits:{DKIM_BITS}"]
+            files.write(folder / name, run(argv, timeout=120).stdout, mode=0o600)
 
 
 def serial(places: Places) -> str:

@@ -21,6 +21,8 @@ def silence(probe: Probe) -> str:
     """Why a listener on this machine does not answer as it should; empty when it does."""
     try:
         with _connected(probe) as line:
+            if not probe.banner:
+                return ""
             said = line.recv(512)
             if said.startswith(b"220"):
                 line.sendall(b"QUIT\r\n")  # a mail server would note a line that was dropped

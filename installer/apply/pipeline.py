@@ -120,6 +120,7 @@ def enforce(box: Box, wanted: Plan) -> tuple[write.Changes, services.Actions]:
     places = box.places
     first = not places.rendered.exists()
     another = device.ensure(places, wanted.name or device.serial(places), wanted.certificate)
+    device.ensure_dkim(places, wanted.dkim)
     stopped = () if first else services.end_unneeded(wanted)  # while their files are there: they read them to stop
     changes = write.install(wanted.files, places.root, places.rendered)
     set_host_name(places.root, changes)

@@ -24,6 +24,7 @@ network:
 mailhost: {host_name: mx1, local_domain: example.org}
 domains:
   - {name: example.com, server: 192.0.2.25}
+filtering: {incoming: {antispam: "off", antivirus: false}, outgoing: {antivirus: false}}
 """
 SECRETS = f"format: 1\nadmin: {{password: {PASSWORD}}}\n"
 # Runs in the box: stores sixty generations more of what is in force, and applies none.

@@ -308,6 +308,61 @@ WRONG: list[tuple[str, object, str]] = [
         {"client": "10.0.0.66", "action": "reject"},
         "access.1.client: 10.0.0.66/32 is decided by rule 0 before (remove it or move it up)",
     ),
+    # filtering
+    (
+        "filtering",
+        {"incoming": {"antispam": "strict"}},
+        "filtering.incoming.antispam: cannot be 'strict': 'off', 'low', 'medium' or 'high' would be right",
+    ),
+    ("filtering", {"incoming": {"antivirus": "sometimes"}}, "filtering.incoming.antivirus: "),
+    ("filtering", {"definition": {}}, "filtering.definition: is not a setting (did you mean definitions"),
+    (
+        "filtering",
+        {"outgoing": {"spam": "delete"}},
+        "filtering.outgoing.spam: cannot be 'delete': 'quarantine', 'subject' or 'header' would be right",
+    ),
+    ("filtering", {"encrypted": "open"}, "filtering.encrypted: cannot be 'open': 'deliver', 'quarantine' or 'reject'"),
+    ("filtering", {"greylisting": {"period_minutes": 0}}, "filtering.greylisting.period_minutes: "),
+    (
+        "filtering",
+        {"welcome": ["everybody"]},
+        "filtering.welcome.0: 'everybody' is not a domain name: at least two parts are right, such as example.com; a",
+    ),
+    (
+        "filtering",
+        {"block": ["192.0.2.0/33"]},
+        "filtering.block.0: '192.0.2.0/33' is not a network: such as 10.0.0.0/24 is right; a sender is such as",
+    ),
+    (
+        "filtering",
+        {"welcome": ["Ann@example.edu"], "block": ["ann@EXAMPLE.edu"]},
+        "filtering.block.0: ann@example.edu is also welcome (a sender is on one of the lists)",
+    ),
+    (
+        "filtering",
+        {"definitions": {"source": "official"}},
+        "filtering.definitions.source: the official definitions need 3072 MiB of memory, and fortimail-100 has 1024 (",
+    ),
+    (
+        "filtering",
+        {"definitions": {"source": "mirror"}},
+        "filtering.definitions.mirror: is missing (name the private mirror, such as clamav.example.com)",
+    ),
+    (
+        "filtering",
+        {"definitions": {"mirror": "clamav.example.com"}},
+        "filtering.definitions.mirror: is not asked (set filtering.definitions.source to mirror)",
+    ),
+    (
+        "domains/0/filtering",
+        {"dkim": "a.b"},
+        "domains.0.filtering.dkim: 'a.b' is not a host name",
+    ),
+    (
+        "domains/0/filtering",
+        {"welcome": ["example.edu"], "block": ["example.edu"]},
+        "domains.0.filtering.block.0: example.edu is also welcome (a sender is on one of the lists)",
+    ),
     # certificate
     ("web", {"certificate": 5}, "web.certificate: is not a text: PEM is right, as a block that begins with `|`"),
     ("web", {"certificate": "MIIB"}, "web.certificate: is not a certificate in PEM form: it begins with -----BEGIN"),

@@ -24,6 +24,7 @@ network:
 mailhost: {host_name: mx1, local_domain: example.org}
 domains:
   - {name: example.com, server: 192.0.2.25}
+filtering: {incoming: {antispam: "off", antivirus: false}, outgoing: {antivirus: false}}
 """
 PASSWORD = "correct horse battery"
 SECRETS = f"format: 1\nadmin: {{password: {PASSWORD}}}\n"
@@ -34,10 +35,10 @@ echo "systemctl $*" >> {log}
 for word; do case $word in -*) continue ;; esac; verb=${{verb:-$word}}; done
 case $verb in
 show)
-    for unit; do case $unit in *.service)
+    for unit; do case $unit in *.service | *.socket)
         cat {units}/$unit 2>/dev/null || echo ActiveState=inactive; echo Id=$unit; echo ;; esac; done ;;
 start | restart)
-    for unit; do case $unit in *.service)
+    for unit; do case $unit in *.service | *.socket)
         if [ -e {broken}/$unit ]; then printf 'ActiveState=failed\\nResult=exit-code\\n' > {units}/$unit
         else echo ActiveState=active > {units}/$unit; fi ;; esac; done ;;
 stop)
