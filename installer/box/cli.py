@@ -81,6 +81,9 @@ def parser() -> argparse.ArgumentParser:
     remove.add_argument("--reason", default="", help="why, for the history")
     verbs.add_parser("renew", help="let the box make itself another key and certificate")
 
+    definitions = commands.add_parser("definitions", help="the virus definitions: which, and how old")
+    definitions.add_argument("--json", action="store_true", help="the same for a program")
+
     log = commands.add_parser("log", help="what the box has to say")
     log.add_argument(
         "part", nargs="?", choices=("all", "mail", "system"), default="all", help="whose lines (default: all)"
@@ -140,6 +143,10 @@ def _dispatch(arguments: argparse.Namespace, places: Places) -> int:
         from installer.box import status
 
         print(status.report(places, as_json=arguments.json))
+    elif command == "definitions":
+        from installer.box import definitions
+
+        print(definitions.report(places, as_json=arguments.json))
     elif command in ("setup", "apply"):
         from installer.box import change
 

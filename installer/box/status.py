@@ -13,6 +13,7 @@ from hardware.host.run import Failed, run
 from installer.apply import services
 from installer.apply.places import Places, Stage
 from installer.apply.store import Generation, Store
+from installer.box import definitions
 from installer.box.certificate import Shown, shown
 from installer.update import slots
 from overlays import render
@@ -69,6 +70,10 @@ def look(places: Places) -> Status:
     certificate = _certificate(places)
     if certificate and certificate.ending:
         problems.append(certificate.ending)
+    if settings and settings.scans_viruses:
+        problems.append(definitions.problem(list(definitions.installed(places))))
+    if settings and settings.filters:
+        problems.append(definitions.dns_problem(places))
     disk = shutil.disk_usage(places.root / "var")
     slot = slots.booted(places.root)
     return Status(
@@ -86,7 +91,7 @@ def look(places: Places) -> Status:
         certificate=certificate,
         disk_mib=disk.total >> 20,
         disk_free_mib=disk.free >> 20,
-        problems=tuple(dict.fromkeys(problems)),
+        problems=tuple(dict.fromkeys(filter(None, problems))),
     )
 
 

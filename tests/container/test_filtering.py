@@ -198,3 +198,53 @@ def test_swaks_sees_it_too(filtering: Lab) -> None:
     )
     said = filtering.outside.run(*argv, check=False).stdout
     assert "<** 554 5.7.1 refused as spam" in said
+
+
+def test_the_box_says_what_its_definitions_are(filtering: Lab) -> None:
+    assert "only a test set" in filtering.box.run("postern", "definitions").stdout
+    assert "only a test set" in filtering.box.run("postern", "status").stdout
+
+
+def test_a_scanner_that_was_killed_comes_back_by_itself(filtering: Lab) -> None:
+    filtering.box.run("systemctl", "kill", "--signal=KILL", "clamav-daemon.service")
+    said = send(filtering, attached("virus after the scanner's end", EICAR, "eicar.com"))
+    assert "virus found" in said or said.startswith("451")
+    until(lambda: send(filtering, letter("after the scanner's end").as_bytes()) == "250", "the scanner")
+    assert verdict(delivered(filtering, "after the scanner's end")[0])[0] == "clean"
+
+
+def test_without_a_scanner_nothing_is_taken(filtering: Lab) -> None:
+    filtering.box.run("systemctl", "stop", "clamav-daemon.socket", "clamav-daemon.service")
+    assert "451 b'4.7.1 the virus scanner does not answer" in send(filtering, letter("unscanned").as_bytes())
+    filtering.box.run("systemctl", "start", "clamav-daemon.socket", "clamav-daemon.service")
+    assert arrived(filtering, "unscanned") == []
+    until(lambda: send(filtering, letter("unscanned").as_bytes()) == "250", "the scanner")
+    delivered(filtering, "unscanned")
+
+
+def test_without_a_filter_nothing_is_taken(filtering: Lab) -> None:
+    filtering.box.run("systemctl", "stop", "rspamd.service")
+    with filtering.stranger() as client:
+        assert client.say(f"MAIL FROM:<{SENDER}>")[0] == 451
+    filtering.box.run("systemctl", "start", "rspamd.service")
+    until(lambda: taken(filtering, letter("after the filter's end").as_bytes()), "the filter")
+    delivered(filtering, "after the filter's end")
+
+
+def taken(of: Lab, message: bytes) -> bool:
+    try:
+        return send(of, message) == "250"
+    except smtplib.SMTPException:
+        return False
+
+
+def test_without_dns_it_goes_on_and_says_so(filtering: Lab) -> None:
+    filtering.box.run("systemctl", "stop", "unbound.service")
+    until(lambda: dns(filtering) == "silent", "the filter to notice", lambda: dns(filtering))
+    assert "DNS does not answer" in filtering.box.run("postern", "status").stdout
+    assert send(filtering, letter("without dns").as_bytes()) == "250"
+    delivered(filtering, "without dns")
+    (took,) = re.findall(r"without\.dns@.*time: ([0-9.]+)ms", filtering.box.journal("--unit=rspamd.service"))
+    assert float(took) < 500
+    filtering.box.run("systemctl", "start", "unbound.service")
+    until(lambda: dns(filtering) == "answers", "DNS to be back", lambda: dns(filtering))
