@@ -31,7 +31,7 @@ _ASSEMBLE = ["debian-archive-keyring", "mmdebstrap", "python3-venv", "sudo"]
 PACKAGES = {
     "build": _ASSEMBLE,
     "boot": _ASSEMBLE,
-    "test": [*_ASSEMBLE, "dialog", "git", "iproute2", "systemd-container"],
+    "test": [*_ASSEMBLE, "dialog", "git", "iproute2", "openssl", "systemd-container"],
     "profiles": ["python3-venv"],
 }
 

@@ -17,13 +17,13 @@ _PER_SESSION_MIB = 8
 class Sizing:
     """Limits that go into the services' configuration; sizes in MiB.
 
-    | memory | smtp_processes | smtp_client_connections | journal_disk_mib | journal_run_mib |
-    |-------:|---------------:|------------------------:|-----------------:|----------------:|
-    |    512 |             16 |                       8 |              128 |              16 |
-    |   1024 |             64 |                      32 |              256 |              32 |
-    |   2048 |            192 |                      96 |              512 |              64 |
-    |   4096 |            300 |                     150 |             1024 |             128 |
-    |  16384 |            300 |                     150 |             1024 |             128 |
+    | memory | smtp_processes | smtp_client_connections | journal_disk_mib | journal_run_mib | filter_workers |
+    |-------:|---------------:|------------------------:|-----------------:|----------------:|---------------:|
+    |    512 |             16 |                       8 |              128 |              16 |              1 |
+    |   1024 |             64 |                      32 |              256 |              32 |              1 |
+    |   2048 |            192 |                      96 |              512 |              64 |              2 |
+    |   4096 |            300 |                     150 |             1024 |             128 |              4 |
+    |  16384 |            300 |                     150 |             1024 |             128 |              4 |
     """
 
     smtp_processes: int
@@ -40,6 +40,19 @@ class Sizing:
     journal_run_mib: int
     """journald's RuntimeMaxUse, in memory, until the data partition is there."""
 
+    filter_workers: int
+    """Rspamd's processes that scan, each for many messages at once; one fills one processor."""
+
+    valkey_mib: int
+    """What Valkey may hold: greylisting and reputation. The oldest goes when it is full."""
+
+    clamd_threads: int
+    """How many messages clamd scans at once."""
+
+    clamd_reload: str
+    """clamd's ConcurrentDatabaseReload: two sets of the official definitions, while one takes the other's place, need
+    2.4 GiB. Without it clamd does not answer for some seconds, and mail is put off."""
+
 
 def for_memory(memory_mib: int) -> Sizing:
     processes = _within(16, (memory_mib - _KEPT_FREE_MIB) // _PER_SESSION_MIB, 300)
@@ -48,6 +61,10 @@ def for_memory(memory_mib: int) -> Sizing:
         smtp_client_connections=processes // 2,
         journal_disk_mib=_within(64, memory_mib // 4, 1024),
         journal_run_mib=_within(16, memory_mib // 32, 128),
+        filter_workers=_within(1, memory_mib // 1024, 4),
+        valkey_mib=_within(16, memory_mib // 32, 256),
+        clamd_threads=_within(2, memory_mib // 512, 8),
+        clamd_reload="yes" if memory_mib >= 4096 else "no",
     )
 
 

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hardware.host import documents
 from hardware.host.documents import Frozen
@@ -33,23 +33,37 @@ class FileRule(Frozen):
 
 
 class Probe(Frozen):
-    """How a service shows that it is well: what it says first to whoever connects to 127.0.0.1."""
+    """How a service shows that it is well: what it says first to whoever connects to 127.0.0.1, or to a socket."""
 
-    tcp: Annotated[int, Field(ge=1, le=65535)]
-    banner: Line
+    tcp: Annotated[int, Field(ge=1, le=65535)] | None = None
+    unix: Line | None = None
+    banner: Line = ""  # some say nothing before they are asked
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Probe:
+        if (self.tcp is None) == (self.unix is None):
+            raise ValueError("either tcp or unix is right, not both and not none")
+        return self
+
+    @property
+    def where(self) -> str:
+        """The place, as problems name it."""
+        return f"port {self.tcp}" if self.tcp else str(self.unix)
 
 
 class Service(Frozen):
     """A unit that the concern runs once settings are applied.
 
     `reads` are the beginnings of the paths (without the leading slash) whose change it must take up, whichever concern
-    they come from. `allowed` names a service of the ports: where no port lets it in, the unit does not run.
+    they come from. `allowed` names a service of the ports: where no port lets it in, the unit does not run; `when` is
+    a property of the settings, and where that is false, it does not either.
     """
 
     unit: Line
     on_change: OnChange
     reads: tuple[Line, ...]
     allowed: Line | None = None
+    when: Line | None = None
     probe: Probe | None = None
 
 

@@ -87,6 +87,7 @@ def services(settings: Settings) -> tuple[Service, ...]:
         if settings.mode in overlay.modes
         for service in overlay.services
         if service.allowed is None or settings.network.allowing(service.allowed)
+        if service.when is None or getattr(settings, service.when)
     )
 
 

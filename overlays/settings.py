@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Interface
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -17,11 +17,31 @@ from overlays.access import settings as access_concern
 from overlays.admin.settings import AdminSecrets, AdminSettings
 from overlays.clock.settings import ClockSettings
 from overlays.domains import settings as domains_concern
+from overlays.filtering import settings as filtering_concern
 from overlays.mailhost.settings import MailhostSettings
 from overlays.network.settings import NetworkSettings, Port, PortService
 from overlays.values import AnyAddress, Reason
+from overlays.web import settings as web_concern
 
 WORKING_MODES = (OperationMode.GATEWAY,)
+
+
+class Domain(domains_concern.ProtectedDomain):
+    """A protected domain, with what other concerns decide about it."""
+
+    filtering: filtering_concern.DomainFiltering = filtering_concern.DomainFiltering()
+
+
+class Signature(NamedTuple):
+    """One DKIM key: whose, and the name that it is published under."""
+
+    domain: str
+    selector: str
+
+    @property
+    def file(self) -> str:
+        """Its file in the folder of the box's keys."""
+        return f"{self.domain}.{self.selector}.key"
 
 
 class Settings(Frozen):
@@ -33,8 +53,10 @@ class Settings(Frozen):
     network: NetworkSettings
     clock: ClockSettings = ClockSettings()
     mailhost: MailhostSettings
-    domains: tuple[domains_concern.ProtectedDomain, ...] = ()
+    domains: tuple[Domain, ...] = ()
     access: tuple[access_concern.AccessRule, ...] = ()
+    web: web_concern.WebSettings = web_concern.WebSettings()
+    filtering: filtering_concern.FilteringSettings = filtering_concern.FilteringSettings()
 
     @property
     def own_domains(self) -> tuple[str, ...]:
@@ -46,7 +68,11 @@ class Settings(Frozen):
     @property
     def smtp_hosts(self) -> tuple[str, ...]:
         """The addresses that take mail, as Postfix's master.cf writes them."""
-        addresses = self.network.allowing(PortService.SMTP)
+        return self.hosts(PortService.SMTP)
+
+    def hosts(self, service: PortService | str) -> tuple[str, ...]:
+        """The addresses of the ports that let a service in, as they stand before a colon and a number."""
+        addresses = self.network.allowing(service)
         return tuple(f"[{address}]" if address.version == 6 else str(address) for address in addresses)
 
     def smtp_share(self, whole: int) -> int:
@@ -61,8 +87,67 @@ class Settings(Frozen):
         return tuple(f"{name}@{domain}" for domain in self.own_domains for name in ("postmaster", "abuse", "root"))
 
     @property
+    def home_page(self) -> str:
+        """Where the web server leads whoever names no page."""
+        return web_concern.home(self.mode)
+
+    @property
     def domain_rows(self) -> tuple[domains_concern.Row, ...]:
         return domains_concern.rows(self.domains)
+
+    @property
+    def filtering_rows(self) -> tuple[filtering_concern.Row, ...]:
+        """What each protected domain wants of the filter, a row for every form of its name."""
+        named = [(name, domain.filtering) for domain in self.domains for name in domain.names]
+        return filtering_concern.rows(self.filtering, named)
+
+    @property
+    def filtering_outgoing(self) -> filtering_concern.Row:
+        return filtering_concern.outgoing_row(self.filtering)
+
+    @property
+    def scans_viruses(self) -> bool:
+        """Whether anybody's messages are scanned."""
+        return any(row.chosen.antivirus for row in (*self.filtering_rows, self.filtering_outgoing))
+
+    @property
+    def judges_spam(self) -> bool:
+        """Whether anybody's messages are scored."""
+        off = filtering_concern.Antispam.OFF
+        return any(row.chosen.antispam is not off for row in (*self.filtering_rows, self.filtering_outgoing))
+
+    @property
+    def signs(self) -> tuple[Signature, ...]:
+        """The domains whose mail to the world is signed."""
+        return tuple(
+            Signature(domain.name, domain.filtering.dkim)
+            for domain in self.domains
+            if domain.filtering.dkim is not None
+        )
+
+    @property
+    def filters(self) -> bool:
+        """Whether messages pass the filter at all."""
+        return self.scans_viruses or self.judges_spam or bool(self.signs)
+
+    @property
+    def milters(self) -> str:
+        """Who looks at a message before it is taken, as Postfix writes it."""
+        return "inet:127.0.0.1:11332" if self.filters else ""
+
+    @property
+    def resolves(self) -> bool:
+        """Whether the filter has a resolver of its own, which asks the name servers of the network."""
+        return self.filters and bool(self.network.dns)
+
+    @property
+    def updates_definitions(self) -> bool:
+        return self.scans_viruses and self.filtering.updates_definitions
+
+    @property
+    def scan_mib(self) -> int:
+        """What the virus scanner takes at most: the largest message with its parts taken out of it, twice over."""
+        return 4 * self.mailhost.message_size_mib
 
     @property
     def access_rows(self) -> tuple[access_concern.Row, ...]:
@@ -74,6 +159,7 @@ class Secrets(Frozen):
 
     format: Literal[1] = Field(description="the number of this format")
     admin: AdminSecrets | None = Field(None, description="without it only an SSH key gets in")
+    web: web_concern.WebSecrets = web_concern.WebSecrets()
 
     @property
     def shadow_field(self) -> str:
@@ -93,7 +179,7 @@ class Secrets(Frozen):
         if self.admin is None or self.admin.password is None:
             return self
         made = make_hash(self.admin.password.get_secret_value())
-        return Secrets(format=1, admin=AdminSecrets.model_validate({"password_hash": made}))
+        return self.model_copy(update={"admin": AdminSecrets.model_validate({"password_hash": made})})
 
 
 def parse_answers(text: str, source: str) -> Settings:
@@ -166,6 +252,10 @@ def _reasons(settings: Settings, profile: HardwareProfile, secrets: Secrets | No
     yield from settings.mailhost.problems()
     yield from domains_concern.problems(settings.domains)
     yield from access_concern.problems(settings.access)
+    yield from web_concern.problems(settings.web, secrets.web if secrets else None)
+    yield from settings.filtering.problems(profile)
+    for index, domain in enumerate(settings.domains):
+        yield from filtering_concern.domain_problems(index, domain.filtering)
     yield from _who_gets_in(settings, secrets)
     yield from _own_names(settings)
     yield from _servers(settings)
@@ -228,6 +318,8 @@ def _names_need_dns(settings: Settings) -> Iterator[Reason]:
     for index, rule in enumerate(settings.access):
         if rule.action is access_concern.Action.RELAY:
             yield Reason(f"access.{index}", "relays to the world, which needs a name server", "set network.dns")
+    if settings.updates_definitions:
+        yield Reason("filtering.definitions.source", "is a name on the net, and there is no name server", hint)
     postmaster = settings.mailhost.postmaster
     if postmaster and postmaster.rpartition("@")[2] not in {domain.name for domain in settings.domains}:
         yield Reason("mailhost.postmaster", f"{postmaster} is outside, which needs a name server", "set network.dns")

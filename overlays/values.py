@@ -193,6 +193,29 @@ def read_mail_address(value: Any) -> str:
     return f"{local}@{read_domain(domain)}"
 
 
+def read_sender(value: Any) -> str:
+    """A sender on a list: a mail address, a domain, or the network of a client; in lower case."""
+    text = _text(value)
+    try:
+        if "@" in text:
+            return read_mail_address(text).lower()
+        if re.fullmatch(r"[0-9.]+(/[0-9]+)?|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*(/[0-9]+)?", text):
+            return str(read_network(text))
+        return read_domain(text)
+    except ValueError as error:
+        example = "someone@example.com, example.com or 192.0.2.0/24"
+        raise ValueError(f"{error}; a sender is such as {example}") from None
+
+
+def sender_kinds(senders: tuple[str, ...]) -> dict[str, list[str]]:
+    """A list of senders as programs look one up: by address, by domain (in every form), by network."""
+    addresses = [sender for sender in senders if "@" in sender]
+    networks = [sender for sender in senders if "/" in sender]
+    domains = [sender for sender in senders if sender not in addresses and sender not in networks]
+    both = [form for domain in domains for form in dict.fromkeys((domain, unicode_form(domain)))]
+    return {"addresses": addresses, "domains": both, "networks": networks}
+
+
 class _OneOrMore:
     """Marks a list in whose place one may write the one text that would be in it; the JSON Schema says so too."""
 
@@ -219,6 +242,7 @@ Line = Annotated[str, AfterValidator(one_line)]
 HostLabel = Annotated[str, *_as_text(read_label, "mx1")]
 DomainName = Annotated[str, *_as_text(read_domain, "example.com")]
 MailAddress = Annotated[str, *_as_text(read_mail_address, "postmaster@example.com")]
+Sender = Annotated[str, *_as_text(read_sender, "someone@example.com")]
 Address = Annotated[AnyAddress, *_as_text(read_address, "192.0.2.1")]
 Interface = Annotated[AnyInterface, *_as_text(read_interface, "192.0.2.10/24")]
 Network = Annotated[AnyNetwork, *_as_text(read_network, "10.0.0.0/24")]

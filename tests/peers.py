@@ -17,6 +17,7 @@ from images.store import Store
 
 PACKAGES = (
     "coreutils",
+    "curl",
     "dash",
     "dnsmasq-base",
     "libnet-ssleay-perl",  # for swaks --tls

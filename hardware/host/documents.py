@@ -20,6 +20,15 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
+class _Dumper(yaml.SafeDumper):
+    """YAML as people read it: a text of several lines as it is, not as one with signs for its line ends."""
+
+
+def _scalar(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _scalar)
 Document = TypeVar("Document", bound=BaseModel)
 
 
@@ -80,7 +89,9 @@ def dump(value: BaseModel) -> str:
     """A value as the YAML that `parse` turns back into it; what is at its default stays out."""
     plain = value.model_dump(mode="json", exclude_defaults=True, by_alias=True)
     number = {"format": value.format} if hasattr(value, "format") else {}
-    return yaml.safe_dump(number | plain, sort_keys=False, allow_unicode=True, default_flow_style=False, width=120)
+    return yaml.dump(
+        number | plain, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=120
+    )
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -35,7 +35,7 @@ def boot(places: Places, say: Say) -> Stage:
     except Refused as refused:
         return refuse_to_run(places, refused, say)
     with files.locked(places.lock):
-        device.ensure(places, device.serial(places), rename=False)
+        device.prepare(places, device.serial(places))
         tidy(box)
         resumed = resume(box, say)
         if resumed:

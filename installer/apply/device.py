@@ -1,41 +1,99 @@
-"""The secrets that each box makes for itself: SSH host keys, TLS key and certificate. None is in the image.
+"""The secrets that each box makes for itself: SSH host keys, TLS key and certificate, DKIM keys. None is in the image.
 
 Each set is made in a folder beside its place, flushed, and renamed: a box that loses power meanwhile has all of a set
 or none of it.
+
+    /var/lib/postern/device/ssh/                      host keys
+    /var/lib/postern/device/webmail/key               hides the passwords of who is logged in
+    /var/lib/postern/device/tls -> certificate/made   what the daemons show: key.pem and cert.pem
+    /var/lib/postern/device/certificate/made/         made on the box, for its name
+    /var/lib/postern/device/certificate/own-DIGEST/   from the settings
 """
 
 from __future__ import annotations
 
+import grp
+import os
 import re
+import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from hardware.host import files
 from hardware.host.run import run
+from installer.apply.certificate import Pair
 from installer.apply.places import Places
 
 # A box without a battery starts in the past; its certificate must be valid before the first time signal.
 _NOT_BEFORE, _NOT_AFTER = "20240101000000Z", "20491231235959Z"
+# The web server reads the key as this group: it is never root, and nothing else runs with it.
+_WEB_SERVER = "proxy"
+TLS = "var/lib/postern/device/tls"
+DKIM_BITS = 2048  # the largest whose record every name server takes in one answer
 _NO_SERIAL = re.compile(
     r"[0-]*|default-string|none|not-specified|not-applicable|to-be-filled-by-o-e-m|system-serial-number"
 )
 
 
-def ensure(places: Places, name: str, *, rename: bool = True) -> bool:
-    """Make what is missing; true if something was. `name` is the box's FQDN, or what `serial` says before it has one.
+def ensure(places: Places, name: str, own: Pair | None = None) -> bool:
+    """Make what is missing, and show the certificate that the settings give (`own`) or the one made here.
 
-    When the name has changed, the same key gets a certificate for the new one, unless `rename` is false.
+    True if another key or certificate is shown than before. `name` is the box's FQDN; when it has changed, the same key
+    gets a certificate for the new one.
     """
-    places.device.mkdir(parents=True, exist_ok=True, mode=0o700)
-    places.device.chmod(0o700)
+    missing = prepare(places, name)
+    made = places.device / "certificate/made"
+    renamed = not missing and _named(made) != name
+    if renamed:
+        _certify(made, name)
+    chosen = _keep(places, own) if own else made
+    switched = _show(places, chosen)
+    for path in made.parent.iterdir():
+        if path not in (made, chosen):
+            shutil.rmtree(path)
+    return missing or switched or (renamed and chosen == made)
+
+
+def prepare(places: Places, name: str) -> bool:
+    """Make what is missing and change nothing else; true if something was. A box without a name has its `serial`."""
+    places.device.mkdir(parents=True, exist_ok=True)
+    made = places.device / "certificate/made"
+    made.parent.mkdir(exist_ok=True)
+    for folder in (places.device, made.parent):
+        folder.chmod(0o711)
     made_ssh = _make(places.device / "ssh", _ssh_keys)
-    tls = places.device / "tls"
-    made_tls = _make(tls, lambda folder: _tls_key(folder, name))
-    if rename and not made_tls and _named(tls) != name:
-        _certify(tls, name)
-        return True
+    _make(places.device / "webmail", _webmail_key)
+    _move_in(places, made)
+    made_tls = _make(made, lambda folder: _tls_key(folder, name))
+    if not (places.device / "tls").exists():
+        _show(places, made)
     return made_ssh or made_tls
+
+
+def renew(places: Places, name: str) -> None:
+    """Another key and certificate in place of those that were made here."""
+    made = places.device / "certificate/made"
+    old = made.with_name("made-before")
+    shutil.rmtree(old, ignore_errors=True)
+    made.rename(old)
+    _make(made, lambda folder: _tls_key(folder, name))
+    shutil.rmtree(old)
+
+
+def source(places: Places) -> str:
+    """Where the certificate that is shown comes from: `made` here, or `own`, from the settings."""
+    return (places.device / "tls").readlink().name.partition("-")[0]
+
+
+def ensure_dkim(places: Places, names: Iterable[str]) -> None:
+    """Make the DKIM keys that are missing, each in a file of its name. A key that signs nothing any more stays."""
+    folder = places.device / "dkim"
+    for name in names:
+        if not (folder / name).is_file():
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            argv = ["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", f"rsa_keygen_bits:{DKIM_BITS}"]
+            files.write(folder / name, run(argv, timeout=120).stdout, mode=0o600)
 
 
 def serial(places: Places) -> str:
@@ -71,10 +129,57 @@ def _ssh_keys(folder: Path) -> None:
         run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", "", "-f", folder / f"ssh_host_{kind}_key"], timeout=120)
 
 
+def _webmail_key(folder: Path) -> None:
+    files.write(folder / "key", secrets.token_urlsafe(24), mode=0o600)  # 32 characters, as AES-256 wants them
+
+
 def _tls_key(folder: Path, name: str) -> None:
     key = run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"], timeout=120).stdout
     files.write(folder / "key.pem", key, mode=0o600)
     _certify(folder, name)
+    _let_read(folder)
+
+
+def _move_in(places: Places, made: Path) -> None:
+    """A box of an earlier version keeps its key: the certificate that it made was all that it could show."""
+    shown = places.device / "tls"
+    if shown.is_dir() and not shown.is_symlink():
+        shown.rename(made)
+        _let_read(made)
+
+
+def _keep(places: Places, own: Pair) -> Path:
+    """The folder that holds this certificate; another one is another folder, so that key and certificate fit."""
+
+    def fill(folder: Path) -> None:
+        files.write(folder / "key.pem", own.key, mode=0o600)
+        files.write(folder / "cert.pem", own.chain)
+        _let_read(folder)
+
+    folder = places.device / f"certificate/own-{files.digest_of(own.chain, own.key)[:16]}"
+    _make(folder, fill)
+    return folder
+
+
+def _show(places: Places, chosen: Path) -> bool:
+    """Lead the daemons there; true if they were led elsewhere before."""
+    link, target = places.device / "tls", chosen.relative_to(places.device)
+    if link.is_symlink() and link.readlink() == target:
+        return False
+    beside = link.with_name(".tls.new")
+    beside.unlink(missing_ok=True)
+    beside.symlink_to(target)
+    beside.replace(link)
+    files.sync(places.device)
+    return True
+
+
+def _let_read(folder: Path) -> None:
+    """Folder and key for root and for the web server."""
+    for path, mode in ((folder, 0o750), (folder / "key.pem", 0o640)):
+        path.chmod(mode)
+        if os.geteuid() == 0:
+            os.chown(path, 0, grp.getgrnam(_WEB_SERVER).gr_gid)
 
 
 def _certify(folder: Path, name: str) -> None:

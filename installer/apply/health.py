@@ -20,14 +20,24 @@ Ask = Callable[[Probe], str]
 def silence(probe: Probe) -> str:
     """Why a listener on this machine does not answer as it should; empty when it does."""
     try:
-        with socket.create_connection(("127.0.0.1", probe.tcp), timeout=_TOO_LONG) as line:
-            line.settimeout(_TOO_LONG)
+        with _connected(probe) as line:
+            if not probe.banner:
+                return ""
             said = line.recv(512)
             if said.startswith(b"220"):
                 line.sendall(b"QUIT\r\n")  # a mail server would note a line that was dropped
             return "" if said.startswith(probe.banner.encode()) else f"says {said[:60]!r} instead of {probe.banner}"
     except OSError as error:
         return f"does not answer: {error.strerror or error}"
+
+
+def _connected(probe: Probe) -> socket.socket:
+    if probe.tcp:
+        return socket.create_connection(("127.0.0.1", probe.tcp), timeout=_TOO_LONG)
+    line = socket.socket(socket.AF_UNIX)
+    line.settimeout(_TOO_LONG)
+    line.connect(str(probe.unix))
+    return line
 
 
 def problems(needed: Sequence[Service], patience: float = PATIENCE, ask: Ask = silence) -> list[Problem]:
@@ -57,7 +67,7 @@ def _problem(service: Service, state: services.UnitState, ask: Ask, done: set[st
         return Problem(service.unit, "", f"is {state.active} ({state.result})")
     reason = ask(service.probe) if service.probe else ""
     if service.probe and reason:
-        return Problem(service.unit, f"port {service.probe.tcp}", reason)
+        return Problem(service.unit, service.probe.where, reason)
     done.add(service.unit)
     return None
 

@@ -19,12 +19,12 @@ from hardware.host import files, log
 from hardware.host.errors import Problem, Refused
 from hardware.host.log import Steps
 from hardware.profile import HardwareProfile
-from installer.apply import check, device, health, plan, services, write
+from installer.apply import certificate, check, device, health, plan, services, write
 from installer.apply.places import Places, Stage
 from installer.apply.plan import Plan
 from installer.apply.store import Generation, Store, Verdict
 from overlays.settings import Secrets, Settings
-from overlays.settings import check as check_settings
+from overlays.settings import problems as settings_problems
 
 STEPS = 6
 BUSY = "another change is being applied at this moment"
@@ -61,7 +61,7 @@ def apply(
     store = box.store
     with files.locked(box.places.lock, busy=BUSY):
         with say.step("look for problems"):
-            check_settings(settings, box.profile, source, secrets)
+            require_none(box, settings, secrets, source)
             kept = plan.hashed(secrets)
         with say.step("render"):
             wanted = plan.of(settings, kept, box.profile)
@@ -83,11 +83,24 @@ def apply(
 def find_problems(box: Box, settings: Settings, secrets: Secrets, source: str = "settings") -> list[Problem]:
     """Everything that would keep `apply` from storing these settings. Changes nothing."""
     try:
-        check_settings(settings, box.profile, source, secrets)
+        require_none(box, settings, secrets, source)
         accept(box, plan.of(settings, plan.hashed(secrets), box.profile))
     except Refused as refused:
         return list(refused.problems)
     return []
+
+
+def require_none(box: Box, settings: Settings, secrets: Secrets, source: str) -> None:
+    """Raises `Refused` with every problem of the settings, and of the certificate that they give the box today.
+
+    A start of the box asks the models alone: a certificate that has ended since must not keep it from service.
+    """
+    found = settings_problems(settings, box.profile, source, secrets)
+    own = certificate.pair_of(settings, secrets)
+    if own:
+        found += certificate.problems(own, settings.mailhost.fqdn, source=source)
+    if found:
+        raise Refused(found)
 
 
 def accept(box: Box, wanted: Plan, known: str = "") -> str:
@@ -106,11 +119,23 @@ def enforce(box: Box, wanted: Plan) -> tuple[write.Changes, services.Actions]:
     """Make the plan true: the box's own secrets, files, host name, services. Safe to repeat."""
     places = box.places
     first = not places.rendered.exists()
-    device.ensure(places, wanted.name or device.serial(places))
+    another = device.ensure(places, wanted.name or device.serial(places), wanted.certificate)
+    device.ensure_dkim(places, wanted.dkim)
     stopped = () if first else services.end_unneeded(wanted)  # while their files are there: they read them to stop
     changes = write.install(wanted.files, places.root, places.rendered)
     set_host_name(places.root, changes)
-    return changes, services.begin(wanted) if first else services.bring(wanted, changes.all, stopped)
+    return changes, services.begin(wanted) if first else services.bring(
+        wanted, changes.all | ({device.TLS} if another else set()), stopped
+    )
+
+
+def renew_certificate(box: Box, settings: Settings, secrets: Secrets) -> None:
+    """Another key and certificate of the box's own making, shown by all that show one. Raises `Refused`."""
+    with files.locked(box.places.lock, busy=BUSY):
+        wanted = plan.of(settings, secrets, box.profile)
+        device.renew(box.places, wanted.name)
+        services.bring(wanted, frozenset({device.TLS}))
+        require_health(box, wanted)
 
 
 def require_health(box: Box, wanted: Plan) -> None:

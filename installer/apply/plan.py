@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from hardware.host import log
 from hardware.host.run import run
 from hardware.profile import HardwareProfile
+from installer.apply import certificate
+from installer.apply.certificate import Pair
 from overlays import render
 from overlays.overlay import Check, Service, overlays
 from overlays.render import RenderedFile
@@ -22,6 +24,8 @@ class Plan:
     services: tuple[Service, ...]
     checks: tuple[Check, ...] = ()
     name: str = ""  # the box's FQDN, once it has one
+    certificate: Pair | None = None  # None: the one that the box made
+    dkim: tuple[str, ...] = ()  # the files of the keys that sign
     fence: bool = False  # nothing was applied yet: the init fence holds
 
     @property
@@ -41,6 +45,8 @@ def of(settings: Settings, secrets: Secrets, profile: HardwareProfile) -> Plan:
         services=render.services(settings),
         checks=render.checks(settings),
         name=settings.mailhost.fqdn,
+        certificate=certificate.pair_of(settings, secrets),
+        dkim=tuple(signature.file for signature in settings.signs),
     )
 
 

@@ -70,6 +70,20 @@ def parser() -> argparse.ArgumentParser:
     save.add_argument("file", nargs="?", type=Path, help="the file to write (default: this terminal)")
     save.add_argument("--secrets", type=Path, help="write the secrets file too, readable by its owner only")
 
+    certificate = commands.add_parser("certificate", help="the certificate that web and mail server show")
+    verbs = certificate.add_subparsers(dest="verb", required=True, metavar="VERB")
+    verbs.add_parser("show", help="whose it is, for which names and until when")
+    take = verbs.add_parser("import", help="show this one from now on")
+    take.add_argument("certificate", type=Path, metavar="FILE", help="in PEM, with those that lead to its root")
+    take.add_argument("key", type=Path, metavar="KEY", help="its private key in PEM, without a passphrase")
+    take.add_argument("--reason", default="", help="why, for the history")
+    remove = verbs.add_parser("remove", help="show the one that the box made itself")
+    remove.add_argument("--reason", default="", help="why, for the history")
+    verbs.add_parser("renew", help="let the box make itself another key and certificate")
+
+    definitions = commands.add_parser("definitions", help="the virus definitions: which, and how old")
+    definitions.add_argument("--json", action="store_true", help="the same for a program")
+
     log = commands.add_parser("log", help="what the box has to say")
     log.add_argument(
         "part", nargs="?", choices=("all", "mail", "system"), default="all", help="whose lines (default: all)"
@@ -129,6 +143,10 @@ def _dispatch(arguments: argparse.Namespace, places: Places) -> int:
         from installer.box import status
 
         print(status.report(places, as_json=arguments.json))
+    elif command == "definitions":
+        from installer.box import definitions
+
+        print(definitions.report(places, as_json=arguments.json))
     elif command in ("setup", "apply"):
         from installer.box import change
 
@@ -137,6 +155,10 @@ def _dispatch(arguments: argparse.Namespace, places: Places) -> int:
         from installer.box import settings
 
         settings.main(places, arguments)
+    elif command == "certificate":
+        from installer.box import certificate
+
+        certificate.main(places, arguments)
     elif command == "log":
         from installer.box import log
 

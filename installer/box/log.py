@@ -9,7 +9,12 @@ from installer.apply.places import Places
 SYSTEM = ("postern*", "systemd-networkd", "nftables", "ssh", "chrony")
 PARTS = {
     "all": [],
-    "mail": ["--unit=postfix.service"],
+    "mail": [
+        "--unit=postfix.service",
+        "--unit=dovecot.service",
+        "--unit=rspamd.service",
+        "--unit=clamav-daemon.service",
+    ],
     "system": [*(f"--unit={unit}.service" for unit in SYSTEM), "--unit=init.scope"],
 }
 

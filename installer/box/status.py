@@ -13,6 +13,8 @@ from hardware.host.run import Failed, run
 from installer.apply import services
 from installer.apply.places import Places, Stage
 from installer.apply.store import Generation, Store
+from installer.box import definitions
+from installer.box.certificate import Shown, shown
 from installer.update import slots
 from overlays import render
 from overlays.settings import Settings
@@ -45,6 +47,7 @@ class Status:
     ports: tuple[PortStatus, ...]
     services: dict[str, str]
     queue: dict[str, int]
+    certificate: Shown | None
     disk_mib: int
     disk_free_mib: int
     problems: tuple[str, ...]
@@ -64,6 +67,13 @@ def look(places: Places) -> Status:
     stage = places.stage()
     for path in (places.health_problems, places.answers_problems, places.refused):
         problems += path.read_text().splitlines() if path.is_file() else []
+    certificate = _certificate(places)
+    if certificate and certificate.ending:
+        problems.append(certificate.ending)
+    if settings and settings.scans_viruses:
+        problems.append(definitions.problem(list(definitions.installed(places))))
+    if settings and settings.filters:
+        problems.append(definitions.dns_problem(places))
     disk = shutil.disk_usage(places.root / "var")
     slot = slots.booted(places.root)
     return Status(
@@ -78,9 +88,10 @@ def look(places: Places) -> Status:
         ports=_ports(places.root, profile.port_names if profile else ()),
         services=_services(settings),
         queue=_queue(places.root),
+        certificate=certificate,
         disk_mib=disk.total >> 20,
         disk_free_mib=disk.free >> 20,
-        problems=tuple(dict.fromkeys(problems)),
+        problems=tuple(dict.fromkeys(filter(None, problems))),
     )
 
 
@@ -110,10 +121,24 @@ def _lines(status: Status) -> list[str]:
             "Queue",
             f"{sum(status.queue.values())} ({', '.join(f'{count} {name}' for name, count in status.queue.items())})",
         ),
+        ("Certificate", _until(status.certificate)),
         ("Data disk", f"{status.disk_free_mib} of {status.disk_mib} MiB free"),
         *(("Problems" if not index else "", problem) for index, problem in enumerate(status.problems)),
     ]
     return [f"{label:11} {text}".rstrip() for label, text in rows]
+
+
+def _until(certificate: Shown | None) -> str:
+    if certificate is None:
+        return "none"
+    return f"for {', '.join(certificate.names)} until {certificate.ends[:10]}, {certificate.source}"
+
+
+def _certificate(places: Places) -> Shown | None:
+    try:
+        return shown(places)
+    except Refused:
+        return None
 
 
 def _port(port: PortStatus) -> str:

@@ -79,7 +79,8 @@ class Draft(Frozen):
             "mailhost": {"host_name": self.host_name, "local_domain": self.local_domain},
         }
         merged = {concern: before.get(concern, {}) | values for concern, values in asked.items()}
-        domains = {"domains": [_domain(domain) for domain in self.domains]}
+        known = {domain["name"]: domain for domain in before.get("domains", [])}
+        domains = {"domains": [known.get(domain.name, {}) | _domain(domain) for domain in self.domains]}
         return before | {"format": 1, "mode": self.mode} | merged | domains
 
     def settings(self) -> Settings:
@@ -139,7 +140,7 @@ def draft_of(settings: Settings, secrets: Secrets | None, ports: Sequence[str]) 
         ntp=" ".join(clock["ntp"]),
         host_name=mailhost["host_name"],
         local_domain=mailhost["local_domain"],
-        domains=tuple(Domain(**{key: str(value) for key, value in domain.items()}) for domain in tree["domains"]),
+        domains=tuple(Domain(**{key: str(domain[key]) for key in Domain.model_fields}) for domain in tree["domains"]),
         secrets=secrets,
     )
 

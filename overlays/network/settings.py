@@ -22,6 +22,8 @@ class PortService(StrEnum):
     PING = "ping"
     SSH = "ssh"
     SMTP = "smtp"
+    HTTPS = "https"
+    HTTP = "http"  # leads to https, and nothing else
 
 
 class Port(Frozen):
@@ -82,6 +84,8 @@ _MATCHES = {
     ),
     PortService.SSH: ("tcp dport 22",),
     PortService.SMTP: ("tcp dport 25",),
+    PortService.HTTPS: ("tcp dport 443",),
+    PortService.HTTP: ("tcp dport 80",),
 }
 
 
@@ -144,6 +148,10 @@ class NetworkSettings(Frozen):
             if port.allow and not port.addresses:
                 services = ", ".join(port.allow)
                 yield Reason(f"network.ports.{name}", f"lets in {services} but has no address", "give it an address")
+            if PortService.HTTP in port.allow and PortService.HTTPS not in port.allow:
+                yield Reason(
+                    f"network.ports.{name}.allow", "http only leads to https, which this port keeps out", "add https"
+                )
         yield from self._overlaps()
         yield from self._routers()
         if len(self.dns) > NAME_SERVERS:

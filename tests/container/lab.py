@@ -16,7 +16,7 @@ from pathlib import Path
 
 from hardware.host import run
 from tests.container.box import Box, box, until
-from tests.container.client import Client
+from tests.container.client import NAME, Client
 from tests.container.mailserver import MailServer
 from tests.container.network import Segment, segments
 from tests.peers import Peers
@@ -34,8 +34,8 @@ admin: {{keys: [{key}]}}
 network:
   ports:
     port1: {{addresses: [192.0.2.10/24, "2001:db8:1::10/64"], allow: [ping, smtp]}}
-    port2: {{addresses: [10.0.0.1/24], allow: [smtp]}}
-    port3: {{addresses: [172.16.0.1/24], allow: [ping, ssh]}}
+    port2: {{addresses: [10.0.0.1/24], allow: [smtp, https, http]}}
+    port3: {{addresses: [172.16.0.1/24], allow: [ping, ssh, https]}}
   gateways: [192.0.2.1]
   dns: [192.0.2.53]
 clock: {{timezone: Europe/Zurich, ntp: [192.0.2.123]}}
@@ -48,6 +48,7 @@ domains:
 access:
   - {{client: 10.0.0.99, action: reject}}
   - {{client: 10.0.0.64/28, action: relay}}
+filtering: {{incoming: {{antispam: "off", antivirus: false}}, outgoing: {{antivirus: false}}}}
 """
 SECRETS = f"""
 format: 1
@@ -98,17 +99,17 @@ def waiting(of: Box) -> list[Path]:
 
 
 @contextmanager
-def lab(tree: Path, peers: Peers) -> Iterator[Lab]:
-    """The box in service; at its end it must be well."""
+def lab(tree: Path, peers: Peers, answers: str = ANSWERS, name: str = "gw") -> Iterator[Lab]:
+    """The box in service; at its end it must be well. `name` (two letters) tells its networks from other boxes'."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="postern-lab-")))
-        nets = stack.enter_context(segments(4, "gw"))
+        nets = stack.enter_context(segments(4, name))
         outside, inside, desk, _ = nets
         key = _ssh_key(peers, folder)
         certificate = _certificate(peers, folder)
         made = stack.enter_context(box(tree, nets))
-        answers = ANSWERS.format(key=key.with_suffix(".pub").read_text().strip())
-        made.start({"postern.answers": answers, "postern.secrets": SECRETS})
+        filled = answers.format(key=key.with_suffix(".pub").read_text().strip())
+        made.start({"postern.answers": filled, "postern.secrets": SECRETS})
         outside.host(f"{STRANGER}/24", "192.0.2.1/24", "192.0.2.53/24", "192.0.2.80/24", "2001:db8:1::77/64")
         servers = ("10.0.0.25/24", "10.0.0.26/24", "10.0.0.27/24")
         inside.host(f"{TRUSTED}/24", f"{REJECTED}/24", f"{NEIGHBOUR}/24", *servers)
@@ -136,11 +137,12 @@ def lab(tree: Path, peers: Peers) -> Iterator[Lab]:
 
 @contextmanager
 def _name_server(peers: Peers, segment: Segment, folder: Path) -> Iterator[None]:
-    """192.0.2.53 knows outside.example and its mail server."""
+    """192.0.2.53 knows outside.example and its mail server, and the stranger by both of its names."""
     argv = peers.command(
         *("dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--user=root", "--group=root", "--pid-file="),
         *("--listen-address=192.0.2.53", "--bind-interfaces", "--local=/#/"),
         *("--host-record=mx.outside.example,192.0.2.80", "--mx-host=outside.example,mx.outside.example,10"),
+        *(f"--host-record={NAME},{STRANGER}", f"--mx-host=example.net,{NAME},10"),
         namespace=segment.namespace,
     )
     with run.spawn(argv, log=folder / "dnsmasq.log"):

@@ -24,6 +24,7 @@ network:
 mailhost: {host_name: mx1, local_domain: example.org}
 domains:
   - {name: example.com, server: 192.0.2.25}
+filtering: {incoming: {antispam: "off", antivirus: false}, outgoing: {antivirus: false}}
 """
 SECRETS = f"format: 1\nadmin: {{password: {PASSWORD}}}\n"
 # Runs in the box: stores sixty generations more of what is in force, and applies none.
@@ -79,13 +80,21 @@ def test_closed_before_its_setup(fresh: Box) -> None:
 
 def test_units_are_as_systemd_likes_them(fresh: Box) -> None:
     ours = ["postern.service", "postern-ports.service", "postern-fence.service", "postern-answers.service"]
-    theirs = ["postfix.service", "ssh.service", "chrony.service", "nftables.service", "getty@tty1.service"]
+    theirs = [
+        "postfix.service",
+        "dovecot.service",
+        "ssh.service",
+        "chrony.service",
+        "nftables.service",
+        "getty@tty1.service",
+    ]
     said = fresh.run("systemd-analyze", "verify", "--man=no", *ours, *theirs, check=False)
     assert said.stderr == ""
     assert said.status == 0
-    exposed = fresh.run("systemd-analyze", "security", "--no-pager", "postfix.service", check=False).stdout
-    (level,) = re.findall(r"Overall exposure level for postfix.service: ([0-9.]+)", exposed)
-    assert float(level) <= 4.0
+    for unit in ("postfix.service", "dovecot.service"):
+        exposed = fresh.run("systemd-analyze", "security", "--no-pager", unit, check=False).stdout
+        (level,) = re.findall(r"Overall exposure level for \S+: ([0-9.]+)", exposed)
+        assert float(level) <= 4.0, exposed
 
 
 def test_wrong_settings_change_nothing(fresh: Box) -> None:

@@ -54,7 +54,7 @@ def test_idle_memory(settled: Box) -> None:
                 (share,) = re.findall(r"^Pss: +(\d+) kB", (process / "smaps_rollup").read_text(), re.MULTILINE)
                 held += int(share)
     print(f"{held / 1024:.0f} MiB")
-    assert 10 < held / 1024 < 64
+    assert 10 < held / 1024 < 400  # most of it the filter's; the smallest box has 1 GiB
 
 
 def test_fifty_generations_are_kept_with_time_and_reason(settled: Box) -> None:

@@ -45,6 +45,8 @@ SPOILT = {
     "table of domains": ("etc/postfix/transport", "example.edu", "postmap: .* expected format: key whitespace value"),
     "table of own addresses": ("etc/postfix/virtual", "root", "postmap: .* expected format: key whitespace value"),
     "table of clients": ("etc/postfix/access.cidr", "10.0.0.0/33 OK", "postmap: .* bad mask length"),
+    "setting of Dovecot": ("etc/dovecot/dovecot.conf", "mail_hmoe = /tmp", "doveconf: .* mail_hmoe"),
+    "word of Sieve": ("etc/dovecot/sieve/filing.sieve", 'fielinto "Bulk";', "sievec: .*unknown command 'fielinto'"),
     "option of sshd": ("etc/ssh/sshd_config", "PermitRotLogin no", "sshd: .* PermitRotLogin"),
     "directive of chrony": ("etc/chrony/chrony.conf", "sever 192.0.2.1", "chronyd: .* Invalid directive"),
     "rule of nftables": (

@@ -17,7 +17,12 @@ def documented() -> list[tuple[int, ...]]:
 @pytest.mark.parametrize("row", documented(), ids=lambda row: f"{row[0]} MiB")
 def test_the_table_holds(row: tuple[int, ...]) -> None:
     size = sizing.for_memory(row[0])
-    assert row[1:] == (size.smtp_processes, size.smtp_client_connections, size.journal_disk_mib, size.journal_run_mib)
+    mail = (size.smtp_processes, size.smtp_client_connections)
+    assert row[1:] == (*mail, size.journal_disk_mib, size.journal_run_mib, size.filter_workers)
+
+
+def test_two_sets_of_definitions_are_held_where_they_fit() -> None:
+    assert [sizing.for_memory(memory).clamd_reload for memory in (1024, 2048, 4096)] == ["no", "no", "yes"]
 
 
 def test_a_profile_is_sized_by_its_smallest_unit() -> None:

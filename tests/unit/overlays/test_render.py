@@ -104,7 +104,7 @@ mailhost: {{host_name: mx1, local_domain: example.org}}
 def test_rules_and_network_come_before_what_listens() -> None:
     units = [service.unit for service in render.services(SETTINGS)]
     assert units[:2] == ["systemd-networkd.service", "nftables.service"]
-    assert units[-1] == "postfix.service"
+    assert "postfix.service" in units[2:]
 
 
 def test_a_check_is_told_where_the_files_are() -> None:

@@ -31,6 +31,7 @@ GOOD: dict[str, Any] = {
     "domains": [{"name": "example.com", "server": "10.0.0.25"}, {"name": "example.net", "server": "mail.example.net"}],
     "access": [{"client": "10.0.0.0/24", "action": "relay"}],
 }
+_PEM = "-----BEGIN {0}-----\n{1}\n-----END {0}-----\n"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJLgGrtE2vDWE6UdrWSYtjGRrb/GItqYgr2qeyfRFLki admin"
 GONE = "<left out>"  # a name rather than an object: every run of the tests calls them the same
 
@@ -121,7 +122,12 @@ WRONG: list[tuple[str, object, str]] = [
     (
         "network/ports/port1/allow/0",
         "telnet",
-        "network.ports.port1.allow.0: cannot be 'telnet': 'ping', 'ssh' or 'smtp' would be right",
+        "network.ports.port1.allow.0: cannot be 'telnet': 'ping', 'ssh', 'smtp', 'https' or 'http' would be right",
+    ),
+    (
+        "network/ports/port1/allow",
+        ["smtp", "http"],
+        "network.ports.port1.allow: http only leads to https, which this port keeps out (add https)",
     ),
     (
         "network/ports/port3",
@@ -302,6 +308,71 @@ WRONG: list[tuple[str, object, str]] = [
         {"client": "10.0.0.66", "action": "reject"},
         "access.1.client: 10.0.0.66/32 is decided by rule 0 before (remove it or move it up)",
     ),
+    # filtering
+    (
+        "filtering",
+        {"incoming": {"antispam": "strict"}},
+        "filtering.incoming.antispam: cannot be 'strict': 'off', 'low', 'medium' or 'high' would be right",
+    ),
+    ("filtering", {"incoming": {"antivirus": "sometimes"}}, "filtering.incoming.antivirus: "),
+    ("filtering", {"definition": {}}, "filtering.definition: is not a setting (did you mean definitions"),
+    (
+        "filtering",
+        {"outgoing": {"spam": "delete"}},
+        "filtering.outgoing.spam: cannot be 'delete': 'quarantine', 'subject' or 'header' would be right",
+    ),
+    ("filtering", {"encrypted": "open"}, "filtering.encrypted: cannot be 'open': 'deliver', 'quarantine' or 'reject'"),
+    ("filtering", {"greylisting": {"period_minutes": 0}}, "filtering.greylisting.period_minutes: "),
+    (
+        "filtering",
+        {"welcome": ["everybody"]},
+        "filtering.welcome.0: 'everybody' is not a domain name: at least two parts are right, such as example.com; a",
+    ),
+    (
+        "filtering",
+        {"block": ["192.0.2.0/33"]},
+        "filtering.block.0: '192.0.2.0/33' is not a network: such as 10.0.0.0/24 is right; a sender is such as",
+    ),
+    (
+        "filtering",
+        {"welcome": ["Ann@example.edu"], "block": ["ann@EXAMPLE.edu"]},
+        "filtering.block.0: ann@example.edu is also welcome (a sender is on one of the lists)",
+    ),
+    (
+        "filtering",
+        {"definitions": {"source": "official"}},
+        "filtering.definitions.source: the official definitions need 3072 MiB of memory, and fortimail-100 has 1024 (",
+    ),
+    (
+        "filtering",
+        {"definitions": {"source": "mirror"}},
+        "filtering.definitions.mirror: is missing (name the private mirror, such as clamav.example.com)",
+    ),
+    (
+        "filtering",
+        {"definitions": {"mirror": "clamav.example.com"}},
+        "filtering.definitions.mirror: is not asked (set filtering.definitions.source to mirror)",
+    ),
+    (
+        "domains/0/filtering",
+        {"dkim": "a.b"},
+        "domains.0.filtering.dkim: 'a.b' is not a host name",
+    ),
+    (
+        "domains/0/filtering",
+        {"welcome": ["example.edu"], "block": ["example.edu"]},
+        "domains.0.filtering.block.0: example.edu is also welcome (a sender is on one of the lists)",
+    ),
+    # certificate
+    ("web", {"certificate": 5}, "web.certificate: is not a text: PEM is right, as a block that begins with `|`"),
+    ("web", {"certificate": "MIIB"}, "web.certificate: is not a certificate in PEM form: it begins with -----BEGIN"),
+    ("web", {"certificate": _PEM.format("PRIVATE KEY", "MAA=")}, "web.certificate: holds a private key: that belongs"),
+    ("web", {"certificate": _PEM.format("CERTIFICATE", "MAA")}, "web.certificate: certificate 1 is not whole: it was"),
+    (
+        "web",
+        {"certificate": _PEM.format("CERTIFICATE", "MAA=") * 9},
+        "web.certificate: holds 9 certificates: the box's",
+    ),
 ]
 
 
@@ -326,6 +397,33 @@ def test_a_gateway_that_lets_no_mail_in() -> None:
     assert complaints(changed("network/ports", ports)) == [
         "network.ports: no port lets in smtp, so no mail can arrive (such as allow: [ping, ssh, smtp])"
     ]
+
+
+def test_a_certificate_needs_its_key() -> None:
+    text = yaml.safe_dump(GOOD | {"web": {"certificate": _PEM.format("CERTIFICATE", "MAA=")}})
+    assert complaints(text) == []
+    assert complaints(text, parse_secrets("format: 1\nadmin: {password: long enough}\n", "secrets.yaml")) == [
+        "web.certificate: its private key is missing (set web.key in the secrets file)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "sentence"),
+    [
+        ("Hidden", "web.key: is not one private key in PEM form: it begins with -----BEGIN PRIVATE KEY-----"),
+        (_PEM.format("CERTIFICATE", "Hidden=="), "web.key: is not one private key in PEM form"),
+        (_PEM.format("ENCRYPTED PRIVATE KEY", "Hidden=="), "web.key: has a passphrase: `openssl pkey -in FILE` takes"),
+        (
+            _PEM.format("EC PRIVATE KEY", "Hidden"),
+            "web.key: the key is not whole: it was cut or changed on its way here",
+        ),
+    ],
+)
+def test_a_wrong_key_is_not_repeated(key: str, sentence: str) -> None:
+    with pytest.raises(Refused) as refused:
+        parse_secrets(yaml.safe_dump({"format": 1, "web": {"key": key}}), "secrets.yaml")
+    assert str(refused.value).startswith(f"secrets.yaml: {sentence}")
+    assert "Hidden" not in str(refused.value)
 
 
 def test_every_problem_is_reported_at_once() -> None:

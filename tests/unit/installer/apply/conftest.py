@@ -12,7 +12,7 @@ from hardware import profile
 from hardware.host.log import Steps
 from installer.apply.pipeline import Box
 from installer.apply.places import Places
-from overlays.overlay import Probe
+from overlays.overlay import Probe, overlays
 from overlays.settings import Secrets, Settings, parse_answers, parse_secrets
 
 ANSWERS = """
@@ -24,6 +24,7 @@ network:
 mailhost: {host_name: mx1, local_domain: example.org}
 domains:
   - {name: example.com, server: 192.0.2.25}
+filtering: {incoming: {antispam: "off", antivirus: false}, outgoing: {antivirus: false}}
 """
 PASSWORD = "correct horse battery"
 SECRETS = f"format: 1\nadmin: {{password: {PASSWORD}}}\n"
@@ -34,10 +35,10 @@ echo "systemctl $*" >> {log}
 for word; do case $word in -*) continue ;; esac; verb=${{verb:-$word}}; done
 case $verb in
 show)
-    for unit; do case $unit in *.service)
+    for unit; do case $unit in *.service | *.socket)
         cat {units}/$unit 2>/dev/null || echo ActiveState=inactive; echo Id=$unit; echo ;; esac; done ;;
 start | restart)
-    for unit; do case $unit in *.service)
+    for unit; do case $unit in *.service | *.socket)
         if [ -e {broken}/$unit ]; then printf 'ActiveState=failed\\nResult=exit-code\\n' > {units}/$unit
         else echo ActiveState=active > {units}/$unit; fi ;; esac; done ;;
 stop)
@@ -135,19 +136,8 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
         "hash": HASH,
     }
     programs = {"systemctl": SYSTEMCTL, "ssh-keygen": SSH_KEYGEN, "openssl": OPENSSL}
-    plain = (
-        "nft",
-        "sshd",
-        "postfix",
-        "postconf",
-        "postmap",
-        "chronyd",
-        "visudo",
-        "journalctl",
-        "udevadm",
-        "mount",
-        "umount",
-    )
+    parsers = {check.argv[0] for overlay in overlays().values() for check in overlay.checks}
+    plain = {*parsers, "journalctl", "udevadm", "mount", "umount"} - set(programs)
     for name, text in programs.items() | {(name, PLAIN) for name in plain}:
         (fake / "bin" / name).write_text(text.format(name=name, **words))
         (fake / "bin" / name).chmod(0o755)

@@ -1,0 +1,1 @@
+"""Filtering: spam and viruses, scored and refused while a message comes in."""

@@ -1,0 +1,152 @@
+-- What Postern decides about a message, inside Rspamd.
+--
+-- Rspamd has one verdict for a message; the settings differ by recipient. So a message is looked at as thoroughly as any of its
+-- recipients wants, and refused as spam only beyond what every one of them takes. What lies between goes on with its score and its
+-- verdict in two headers, and is decided for each recipient after the queue.
+
+local lua_maps = require "lua_maps"
+local ucl = require "ucl"
+
+local NEVER = 1000000 -- a score that nothing reaches
+local SCORE, VERDICT = "X-Postern-Score", "X-Postern-Verdict"
+-- Ours run whatever else is switched off, also after a result that ends the filtering.
+local ALWAYS = "empty,nostat,explicit_disable,ignore_passthrough"
+
+local function read_policy()
+  local path = rspamd_config:get_all_opt("postern").policy
+  local parser = ucl.parser()
+  local ok, problem = parser:parse_file(path)
+  if not ok then
+    error(string.format("%s: %s", path, problem)) -- no filtering without decisions: the configuration does not load
+  end
+  return parser:get_object()
+end
+
+local function set_of(list)
+  local set = {}
+  for _, item in ipairs(list) do
+    set[item] = true
+  end
+  return set
+end
+
+-- A list of senders: addresses, domains and client networks.
+local function senders(list)
+  local networks = #list.networks > 0 and list.networks
+  return {
+    addresses = set_of(list.addresses),
+    domains = set_of(list.domains),
+    networks = networks and lua_maps.map_add_from_ucl(networks, "radix", "senders by network"),
+  }
+end
+
+local function row_of(made)
+  return { wants = made, welcome = senders(made.welcome), block = senders(made.block) }
+end
+
+local policy = read_policy()
+local system = row_of(policy)
+local outgoing = row_of(policy.outgoing)
+local by_domain = {}
+for name, made in pairs(policy.domains) do
+  by_domain[name] = row_of(made)
+end
+
+-- Who sent a message: the envelope's sender, those of the header, and the client.
+local function sender_of(task)
+  local addresses, domains = {}, {}
+  for _, kind in ipairs({ "smtp", "mime" }) do
+    for _, from in ipairs(task:get_from(kind) or {}) do
+      if from.addr and from.addr ~= "" then
+        table.insert(addresses, from.addr:lower())
+        table.insert(domains, (from.domain or ""):lower())
+      end
+    end
+  end
+  return { addresses = addresses, domains = domains, ip = task:get_from_ip() }
+end
+
+local function listed(list, sender)
+  for index, address in ipairs(sender.addresses) do
+    if list.addresses[address] or list.domains[sender.domains[index]] then
+      return true
+    end
+  end
+  return list.networks and sender.ip and sender.ip:is_valid() and list.networks:get_key(sender.ip)
+end
+
+-- What becomes of this sender's mail to one recipient: the system's lists go before the domain's, welcome before block.
+local function treatment(row, sender)
+  for _, lists in ipairs({ system, row }) do
+    if listed(lists.welcome, sender) then
+      return "welcome"
+    elseif listed(lists.block, sender) then
+      return "block"
+    end
+  end
+  return "score"
+end
+
+-- The recipients' wishes in one. `tag` is the lowest score that is spam to anybody, `reject` the one that is too much for all.
+local function whole(task)
+  local sender = sender_of(task)
+  local all = { tag = NEVER, greylist = NEVER, reject = 0, antivirus = false, blocked = 0, outgoing = false, count = 0, encrypted = policy.encrypted }
+  for _, rcpt in ipairs(task:get_recipients("smtp") or {}) do
+    local row = by_domain[(rcpt.domain or ""):lower()] or outgoing
+    local how = treatment(row, sender)
+    all.count = all.count + 1
+    all.outgoing = all.outgoing or row == outgoing
+    all.antivirus = all.antivirus or row.wants.antivirus
+    if how == "block" then
+      all.blocked = all.blocked + 1
+    elseif how == "welcome" then
+      all.reject = NEVER
+    else
+      all.tag = math.min(all.tag, tonumber(row.wants.tag) or NEVER)
+      all.greylist = math.min(all.greylist, tonumber(row.wants.greylist) or NEVER)
+      all.reject = math.max(all.reject, tonumber(row.wants.reject) or NEVER)
+    end
+  end
+  return all
+end
+
+local function decided(task)
+  return task:cache_get("postern") or whole(task)
+end
+
+local function decide(task)
+  local all = whole(task)
+  task:cache_set("postern", all)
+  if all.count > 0 and all.blocked == all.count then
+    task:set_pre_result("reject", "the sender is on a block list", "postern")
+    return
+  end
+  local settings = { actions = { reject = all.reject, greylist = all.greylist } }
+  if all.tag == NEVER then
+    settings.symbols_enabled = { "POSTERN_SCAN", "DKIM_SIGNED" }
+  end
+  task:set_settings(settings)
+  task:cache_set("settings", settings)
+end
+
+local function add_headers(task)
+  local all = decided(task)
+  local score = task:get_metric_score()[1]
+  local verdict = "clean"
+  if all.encrypted == "quarantine" and task:cache_get("postern_encrypted") then
+    verdict = "virus"
+  elseif all.blocked > 0 or score >= all.tag then
+    verdict = "spam"
+  end
+  task:set_milter_reply({
+    add_headers = {
+      [SCORE] = { value = string.format("%.2f", score), order = 1 },
+      [VERDICT] = { value = verdict, order = 1 },
+    },
+  })
+end
+
+rspamd_config:register_symbol({
+  name = "POSTERN_DECIDE", type = "prefilter", priority = 10, flags = ALWAYS, callback = decide,
+})
+rspamd_config:register_symbol({ name = "POSTERN_HEADERS", type = "idempotent", flags = ALWAYS, callback = add_headers })

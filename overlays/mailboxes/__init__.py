@@ -1,0 +1,1 @@
+"""Concern: the store of mailboxes: quarantine in every mode, the users' mail in server mode."""

@@ -1,0 +1,132 @@
+"""A message's content: from the client's octets into a file, and from the file to the server.
+
+The end is CRLF "." CRLF and nothing else. Whatever a line ended with, the file holds CRLF: a line end that one server
+reads and another does not is how a second message is smuggled in (as Postfix does by `smtpd_forbid_bare_newline`).
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+
+_END = b"\r\n.\r\n"
+_LONGEST_HELD = 64 * 1024  # of a line that has no end; what is longer goes on in pieces
+_BLOCK = 64 * 1024
+_HEADER_ROOM = 1024 * 1024
+_OURS = re.compile(rb"^x-postern-[^:\r\n]*:[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*", re.IGNORECASE | re.MULTILINE)
+
+
+class Decoder:
+    """Takes what follows 354, in pieces as they come, up to the end of the message."""
+
+    def __init__(self) -> None:
+        self._held = b""
+        self._at_start = True  # of a line
+        self._after_crlf = True  # the client's own CRLF, which alone makes an end
+
+    def feed(self, octets: bytes) -> tuple[bytes, bytes | None]:
+        """Content as it is stored; and once the end was there, what came after it (None before)."""
+        text = self._held + octets
+        if self._after_crlf and text.startswith(_END[2:]):
+            return b"", text[3:]
+        end = text.find(_END)
+        if end >= 0:
+            return self._stored(text[: end + 2]), text[end + len(_END) :]
+        cut = text.rfind(b"\n") + 1
+        if len(text) - cut > _LONGEST_HELD:
+            cut = len(text) - 1  # it may be a CR that its LF will follow
+        self._held = text[cut:]
+        return self._stored(text[:cut]), None
+
+    def _stored(self, text: bytes) -> bytes:
+        if not text:
+            return b""
+        at_start, self._at_start = self._at_start, text.endswith(b"\n")
+        self._after_crlf = text.endswith(b"\r\n")
+        ends = text.count(b"\r\n")
+        if text.count(b"\n") != ends or text.count(b"\r") != ends:
+            text = text.replace(b"\r\n", b"\n").replace(b"\r", b" ").replace(b"\n", b"\r\n")
+        if at_start and text.startswith(b"."):
+            text = text[1:]
+        return text.replace(b"\r\n.", b"\r\n")
+
+
+class Content:
+    """A message in a file that has no name: it is gone when nobody holds it, however the proxy ends."""
+
+    def __init__(self, folder: Path, most: int) -> None:
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - `close` is called by who made us
+        self._most = most
+        self.size = 0
+        self.failure: OSError | None = None
+
+    @property
+    def too_large(self) -> bool:
+        return self.size > self._most
+
+    def add(self, octets: bytes) -> None:
+        """Store a piece. What is too large, or finds no room, is counted and not kept; `failure` then says so."""
+        self.size += len(octets)
+        if self.too_large or self.failure:
+            return
+        try:
+            self._file.write(octets)
+        except OSError as error:
+            self.failure = error
+
+    def complete(self) -> None:
+        """Nothing more is coming. A full disk may be told only now."""
+        try:
+            self._file.flush()
+        except OSError as error:
+            self.failure = error
+
+    def blocks(self) -> Iterator[bytes]:
+        """The message as it is stored."""
+        self._file.seek(0)
+        while block := self._file.read(_BLOCK):
+            yield block
+
+    def outgoing(self, added: bytes) -> Iterator[bytes]:
+        """The message as a server is sent it, to its end: `added` on top, forged header fields of ours left out."""
+        head, rest = self._split()
+        yield from _stuffed(chain([added + _without_ours(head)], rest))
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _split(self) -> tuple[bytes, Iterator[bytes]]:
+        """The header with what of the body was read along with it, and the blocks after that."""
+        blocks = self.blocks()
+        head = b""
+        for block in blocks:
+            head += block
+            if b"\r\n\r\n" in head or len(head) > _HEADER_ROOM:
+                break
+        return head, blocks
+
+
+def _without_ours(head: bytes) -> bytes:
+    """The header without what only the box may say of a message; `head` may go on into the body."""
+    if head.startswith(b"\r\n"):
+        return head  # a message without a header
+    blank = head.find(b"\r\n\r\n")
+    end = (blank if blank >= 0 else head.rfind(b"\r\n")) + 2
+    return _OURS.sub(b"", head[:end]) + head[end:]
+
+
+def _stuffed(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Octets as SMTP carries them: a dot before each dot that starts a line, and the end."""
+    half, at_start = b"", True
+    for block in blocks:
+        text = half + block
+        half = b"\r" if text.endswith(b"\r") else b""
+        text = text[: len(text) - len(half)]
+        if at_start and text.startswith(b"."):
+            text = b"." + text
+        at_start = text.endswith(b"\n") if text else at_start
+        yield text.replace(b"\r\n.", b"\r\n..")
+    yield half + (_END[2:] if at_start else _END)

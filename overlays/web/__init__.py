@@ -1,0 +1,1 @@
+"""Concern: the web server, its certificate, and the pages that it leads to."""

@@ -1,0 +1,1 @@
+"""Concern: webmail, for users whose mailboxes are on the box."""

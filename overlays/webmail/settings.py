@@ -1,0 +1,1 @@
+"""Webmail: nothing is decided here yet; what it shows follows from mail host and mailboxes."""
