@@ -18,12 +18,14 @@ from overlays.admin.settings import AdminSecrets, AdminSettings
 from overlays.clock.settings import ClockSettings
 from overlays.domains import settings as domains_concern
 from overlays.filtering import settings as filtering_concern
+from overlays.mailboxes.settings import MailboxesSettings
 from overlays.mailhost.settings import MailhostSettings
-from overlays.network.settings import NetworkSettings, Port, PortService
-from overlays.values import AnyAddress, Reason
+from overlays.network.settings import MAILBOX_SERVICES, NetworkSettings, Port, PortService
+from overlays.users import settings as users_concern
+from overlays.values import AnyAddress, Mailbox, Reason
 from overlays.web import settings as web_concern
 
-WORKING_MODES = (OperationMode.GATEWAY,)
+WORKING_MODES = (OperationMode.GATEWAY, OperationMode.SERVER)
 
 
 class Domain(domains_concern.ProtectedDomain):
@@ -57,6 +59,20 @@ class Settings(Frozen):
     access: tuple[access_concern.AccessRule, ...] = ()
     web: web_concern.WebSettings = web_concern.WebSettings()
     filtering: filtering_concern.FilteringSettings = filtering_concern.FilteringSettings()
+    mailboxes: MailboxesSettings = MailboxesSettings()
+    users: tuple[users_concern.User, ...] = Field(
+        (), description="who gets a mailbox in server mode; `postern users` looks after them from then on"
+    )
+
+    @property
+    def keeps_mailboxes(self) -> bool:
+        """Whether the protected domains' mailboxes are on the box itself."""
+        return self.mode is OperationMode.SERVER
+
+    @property
+    def without_users(self) -> Settings:
+        """What a generation keeps: users are in a table of their own, which no way back may change."""
+        return self.model_copy(update={"users": ()})
 
     @property
     def own_domains(self) -> tuple[str, ...]:
@@ -70,10 +86,47 @@ class Settings(Frozen):
         """The addresses that take mail, as Postfix's master.cf writes them."""
         return self.hosts(PortService.SMTP)
 
+    @property
+    def submission_hosts(self) -> tuple[str, ...]:
+        """The addresses where users hand in mail and start encryption (port 587); the loopback is for webmail."""
+        return ("127.0.0.1", *self.hosts(PortService.SUBMISSION)) if self.keeps_mailboxes else ()
+
+    @property
+    def submissions_hosts(self) -> tuple[str, ...]:
+        """The addresses where users hand in mail, encrypted from the start (port 465)."""
+        return self.hosts(PortService.SUBMISSIONS) if self.keeps_mailboxes else ()
+
     def hosts(self, service: PortService | str) -> tuple[str, ...]:
         """The addresses of the ports that let a service in, as they stand before a colon and a number."""
         addresses = self.network.allowing(service)
         return tuple(f"[{address}]" if address.version == 6 else str(address) for address in addresses)
+
+    def listens(self, service: str) -> str:
+        """Where Dovecot listens for a service: where a port lets it in, and for the box's own webmail."""
+        return ", ".join(["127.0.0.1", *map(str, self.network.allowing(service))])
+
+    @property
+    def mail_protocols(self) -> str:
+        """What Dovecot speaks."""
+        if not self.keeps_mailboxes:
+            return "lmtp"
+        return "lmtp imap pop3 sieve" if self.network.allowing(PortService.SIEVE) else "lmtp imap pop3"
+
+    @property
+    def mailbox_domains(self) -> tuple[str, ...]:
+        """The domains whose mailboxes are here, in every form that a client may write."""
+        return tuple(name for domain in self.domains for name in domain.names) if self.keeps_mailboxes else ()
+
+    @property
+    def alias_maps(self) -> str:
+        """Where Postfix looks for other addresses of a recipient: a user is found before the postmaster's tables."""
+        own = "texthash:$config_directory/virtual"
+        return f"lmdb:/run/postern-users/aliases {own}" if self.keeps_mailboxes else own
+
+    @property
+    def recipient_delimiter(self) -> str:
+        """What users may write between their name and a word of their choice. Another server has its own rules."""
+        return "+" if self.keeps_mailboxes else ""
 
     def smtp_share(self, whole: int) -> int:
         """One address's part of what all of them may use together: Postfix counts for each by itself."""
@@ -81,10 +134,13 @@ class Settings(Frozen):
 
     @property
     def aliases(self) -> tuple[str, ...]:
-        """The addresses of the box itself that the postmaster reads; none without one."""
-        if not self.mailhost.postmaster:
+        """The addresses that the postmaster reads: the box's own, and those that every domain must have. Maybe none."""
+        postmaster = self.mailhost.postmaster
+        if not postmaster:
             return ()
-        return tuple(f"{name}@{domain}" for domain in self.own_domains for name in ("postmaster", "abuse", "root"))
+        own = [f"{name}@{domain}" for domain in self.own_domains for name in ("postmaster", "abuse", "root")]
+        kept = [f"postmaster@{domain}" for domain in self.mailbox_domains]
+        return tuple(address for address in (*own, *kept) if address != postmaster)
 
     @property
     def home_page(self) -> str:
@@ -93,7 +149,8 @@ class Settings(Frozen):
 
     @property
     def domain_rows(self) -> tuple[domains_concern.Row, ...]:
-        return domains_concern.rows(self.domains)
+        """The domains that have servers of their own."""
+        return () if self.keeps_mailboxes else domains_concern.rows(self.domains)
 
     @property
     def filtering_rows(self) -> tuple[filtering_concern.Row, ...]:
@@ -160,6 +217,7 @@ class Secrets(Frozen):
     format: Literal[1] = Field(description="the number of this format")
     admin: AdminSecrets | None = Field(None, description="without it only an SSH key gets in")
     web: web_concern.WebSecrets = web_concern.WebSecrets()
+    users: dict[Mailbox, users_concern.UserSecrets] = Field({}, description="by the user's address")
 
     @property
     def shadow_field(self) -> str:
@@ -180,6 +238,11 @@ class Secrets(Frozen):
             return self
         made = make_hash(self.admin.password.get_secret_value())
         return self.model_copy(update={"admin": AdminSecrets.model_validate({"password_hash": made})})
+
+    @property
+    def without_users(self) -> Secrets:
+        """What a generation keeps."""
+        return self.model_copy(update={"users": {}})
 
 
 def parse_answers(text: str, source: str) -> Settings:
@@ -256,6 +319,8 @@ def _reasons(settings: Settings, profile: HardwareProfile, secrets: Secrets | No
     yield from settings.filtering.problems(profile)
     for index, domain in enumerate(settings.domains):
         yield from filtering_concern.domain_problems(index, domain.filtering)
+    yield from _whose_mailboxes(settings)
+    yield from _users(settings, secrets)
     yield from _who_gets_in(settings, secrets)
     yield from _own_names(settings)
     yield from _servers(settings)
@@ -273,6 +338,33 @@ def _who_gets_in(settings: Settings, secrets: Secrets | None) -> Iterator[Reason
         yield Reason("admin", "nobody could log in: no password and no key", "set admin.password in the secrets file")
 
 
+def _whose_mailboxes(settings: Settings) -> Iterator[Reason]:
+    """In server mode the box itself is the domains' server, and only then it lets users in."""
+    for index, domain in enumerate(settings.domains):
+        if settings.keeps_mailboxes and domain.server is not None:
+            hint = "leave it out, or choose gateway mode"
+            yield Reason(f"domains.{index}.server", "in server mode the box itself keeps the mailboxes", hint)
+        elif not settings.keeps_mailboxes and domain.server is None:
+            yield Reason(f"domains.{index}.server", "is missing", f"the server that {domain.name} is handed to")
+    for name, port in settings.network.ports.items():
+        for service in MAILBOX_SERVICES:
+            if service in port.allow and not settings.keeps_mailboxes:
+                hint = "take it out, or choose server mode"
+                yield Reason(f"network.ports.{name}.allow", f"{settings.mode} mode has no {service}", hint)
+
+
+def _users(settings: Settings, secrets: Secrets | None) -> Iterator[Reason]:
+    if settings.users and not settings.keeps_mailboxes:
+        yield Reason("users", f"{settings.mode} mode has no users", "take them out, or choose server mode")
+        return
+    yield from users_concern.problems(settings.users, [domain.name for domain in settings.domains])
+    known = {user.address for user in settings.users}
+    for address in secrets.users if secrets else ():
+        if address not in known:
+            hint = "the answer file lists the users; `postern users password` changes one later"
+            yield Reason("users", f"{address} has a password and is no user", hint)
+
+
 def _own_names(settings: Settings) -> Iterator[Reason]:
     fqdn, postmaster = settings.mailhost.fqdn, settings.mailhost.postmaster
     for index, domain in enumerate(settings.domains):
@@ -285,13 +377,13 @@ def _own_names(settings: Settings) -> Iterator[Reason]:
 
 def _servers(settings: Settings) -> Iterator[Reason]:
     network, fqdn = settings.network, settings.mailhost.fqdn
-    for index, domain in enumerate(settings.domains):
+    for index, domain in _elsewhere(settings):
         path = f"domains.{index}.server"
         if domain.server in network.addresses or domain.server == fqdn:
             yield Reason(
                 path, f"{domain.server} is the box itself: its mail would go in circles", "name the mail server"
             )
-        elif not isinstance(domain.server, str) and not network.leads_to(domain.server):
+        elif not isinstance(domain.server, str | None) and not network.leads_to(domain.server):
             yield _unreachable(path, domain.server)
     for index, server in enumerate(settings.clock.ntp):
         path = f"clock.ntp.{index}"
@@ -299,6 +391,11 @@ def _servers(settings: Settings) -> Iterator[Reason]:
             yield Reason(path, f"{server} is the box itself", "name a time server, or none")
         elif not isinstance(server, str) and not network.leads_to(server):
             yield _unreachable(path, server)
+
+
+def _elsewhere(settings: Settings) -> Iterator[tuple[int, domains_concern.ProtectedDomain]]:
+    """The domains whose servers are others than the box."""
+    return iter(()) if settings.keeps_mailboxes else iter(enumerate(settings.domains))
 
 
 def _unreachable(path: str, address: AnyAddress) -> Reason:
@@ -309,7 +406,7 @@ def _names_need_dns(settings: Settings) -> Iterator[Reason]:
     if settings.network.dns:
         return
     hint = "set network.dns, or write the address"
-    for index, domain in enumerate(settings.domains):
+    for index, domain in _elsewhere(settings):
         if isinstance(domain.server, str):
             yield Reason(f"domains.{index}.server", f"{domain.server} is a name, and there is no name server", hint)
     for index, server in enumerate(settings.clock.ntp):
@@ -320,6 +417,9 @@ def _names_need_dns(settings: Settings) -> Iterator[Reason]:
             yield Reason(f"access.{index}", "relays to the world, which needs a name server", "set network.dns")
     if settings.updates_definitions:
         yield Reason("filtering.definitions.source", "is a name on the net, and there is no name server", hint)
+    for service in (PortService.SUBMISSION, PortService.SUBMISSIONS):
+        if settings.network.allowing(service):
+            yield Reason("network.dns", f"{service} sends to the world, which needs a name server", "set network.dns")
     postmaster = settings.mailhost.postmaster
     if postmaster and postmaster.rpartition("@")[2] not in {domain.name for domain in settings.domains}:
         yield Reason("mailhost.postmaster", f"{postmaster} is outside, which needs a name server", "set network.dns")

@@ -28,6 +28,7 @@ from pydantic import (
     GetJsonSchemaHandler,
     PlainSerializer,
     PlainValidator,
+    SecretStr,
 )
 from pydantic_core import CoreSchema, core_schema
 
@@ -216,6 +217,14 @@ def sender_kinds(senders: tuple[str, ...]) -> dict[str, list[str]]:
     return {"addresses": addresses, "domains": both, "networks": networks}
 
 
+def read_mailbox(value: Any) -> str:
+    """The address of a mailbox that is kept here: in lower case, and without what the box uses as a separator."""
+    address = read_mail_address(value).lower()
+    if "+" in address:
+        raise ValueError(f"{address!r} holds a plus sign: what follows one is for the user to choose")
+    return address
+
+
 class _OneOrMore:
     """Marks a list in whose place one may write the one text that would be in it; the JSON Schema says so too."""
 
@@ -237,12 +246,19 @@ def _as_text(reader: Any, example: str) -> tuple[Any, ...]:
     )
 
 
+def _text_of(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
+
+
 OneOrMore = _OneOrMore()
+# Hidden in repr and str; written out only where JSON or YAML is made of it, which is the secrets file.
+Secret = Annotated[SecretStr, PlainSerializer(_text_of, return_type=str, when_used="json")]
 Line = Annotated[str, AfterValidator(one_line)]
 HostLabel = Annotated[str, *_as_text(read_label, "mx1")]
 DomainName = Annotated[str, *_as_text(read_domain, "example.com")]
 MailAddress = Annotated[str, *_as_text(read_mail_address, "postmaster@example.com")]
 Sender = Annotated[str, *_as_text(read_sender, "someone@example.com")]
+Mailbox = Annotated[str, *_as_text(read_mailbox, "ann@example.com")]
 Address = Annotated[AnyAddress, *_as_text(read_address, "192.0.2.1")]
 Interface = Annotated[AnyInterface, *_as_text(read_interface, "192.0.2.10/24")]
 Network = Annotated[AnyNetwork, *_as_text(read_network, "10.0.0.0/24")]

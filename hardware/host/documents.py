@@ -69,6 +69,11 @@ def parse(text: str, source: str, model: type[Document]) -> Document:
             where=source,
             path="format",
         )
+    return checked(raw, source, model)
+
+
+def checked(raw: dict[str, Any], source: str, model: type[Document]) -> Document:
+    """The value of a tree that was read already. Raises `Refused` as `parse` does."""
     try:
         return model.model_validate(raw)
     except ValidationError as error:

@@ -19,7 +19,7 @@ from hardware.host import files, log
 from hardware.host.errors import Problem, Refused
 from hardware.host.log import Steps
 from hardware.profile import HardwareProfile
-from installer.apply import certificate, check, device, health, plan, services, write
+from installer.apply import certificate, check, device, health, plan, services, users, write
 from installer.apply.places import Places, Stage
 from installer.apply.plan import Plan
 from installer.apply.store import Generation, Store, Verdict
@@ -69,8 +69,8 @@ def apply(
             mark = accept(box, wanted)
         with say.step("store"):
             before = store.current()
-            generation = store.add(settings, kept, reason, checked=mark)
-        with returning(box, generation, before):
+            generation = store.add(settings.without_users, kept.without_users, reason, checked=mark)
+        with returning(box, generation, before), users.taken_in(box.places, settings, secrets):
             with say.step("put in force"):
                 store.switch(generation)
                 changes, actions = enforce(box, wanted)
@@ -91,7 +91,7 @@ def find_problems(box: Box, settings: Settings, secrets: Secrets, source: str = 
 
 
 def require_none(box: Box, settings: Settings, secrets: Secrets, source: str) -> None:
-    """Raises `Refused` with every problem of the settings, and of the certificate that they give the box today.
+    """Raises `Refused` with every problem of the settings, and of the certificate and the users that they give today.
 
     A start of the box asks the models alone: a certificate that has ended since must not keep it from service.
     """
@@ -99,6 +99,7 @@ def require_none(box: Box, settings: Settings, secrets: Secrets, source: str) ->
     own = certificate.pair_of(settings, secrets)
     if own:
         found += certificate.problems(own, settings.mailhost.fqdn, source=source)
+    found += users.problems(box.places, settings, source)
     if found:
         raise Refused(found)
 

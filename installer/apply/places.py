@@ -66,6 +66,10 @@ class Places:
         return self.run / "apply.lock"
 
     @property
+    def users_lock(self) -> Path:
+        return self.run / "users.lock"
+
+    @property
     def credentials(self) -> Path:
         """System credentials, as systemd's first process got them from the firmware or the container manager."""
         return self.root / "run/credentials/@system"

@@ -80,6 +80,28 @@ def parser() -> argparse.ArgumentParser:
     remove = verbs.add_parser("remove", help="show the one that the box made itself")
     remove.add_argument("--reason", default="", help="why, for the history")
     verbs.add_parser("renew", help="let the box make itself another key and certificate")
+    users = commands.add_parser("users", help="who has a mailbox here (server mode)")
+    verbs = users.add_subparsers(dest="verb", required=True, metavar="VERB")
+    listed = verbs.add_parser("list", help="everyone, with room and aliases")
+    listed.add_argument("--json", action="store_true", help="the same for a program")
+    add = verbs.add_parser("add", help="a new user; the password is asked for, or the first line of a pipe")
+    add.add_argument("address", help="such as ann@example.com")
+    add.add_argument("--name", default="", help="the person's name")
+    add.add_argument("--quota-mib", type=int, metavar="MIB", help="room for this user's mail (0: no limit)")
+    add.add_argument("--alias", action="append", default=[], metavar="ADDRESS", help="another address; may be repeated")
+    gone = verbs.add_parser("remove", help="take a user away")
+    gone.add_argument("address", help="such as ann@example.com")
+    mail = gone.add_mutually_exclusive_group(required=True)
+    mail.add_argument("--keep-mail", action="store_true", help="whoever gets this address next has the mail")
+    mail.add_argument("--wipe-mail", action="store_true", help="the mail goes too")
+    password = verbs.add_parser("password", help="a new password, asked for, or the first line of a pipe")
+    password.add_argument("address", help="such as ann@example.com")
+    taken = verbs.add_parser("import", help="add and change users from a CSV file")
+    taken.add_argument("file", type=Path, help="first line: address,name,quota_mib,aliases,password (or password_hash)")
+    given = verbs.add_parser("export", help="all users as CSV")
+    given.add_argument(
+        "file", nargs="?", type=Path, help="with the passwords' hashes (default: this terminal, without)"
+    )
 
     definitions = commands.add_parser("definitions", help="the virus definitions: which, and how old")
     definitions.add_argument("--json", action="store_true", help="the same for a program")
@@ -103,6 +125,7 @@ def parser() -> argparse.ArgumentParser:
     # What units and consoles run; not for people, so without help.
     commands.add_parser("boot")
     commands.add_parser("answers")
+    commands.add_parser("publish-users").set_defaults(verb="publish")
     commands.add_parser("console").add_argument("terminal", nargs="?", default="console")
     return top
 
@@ -159,6 +182,10 @@ def _dispatch(arguments: argparse.Namespace, places: Places) -> int:
         from installer.box import certificate
 
         certificate.main(places, arguments)
+    elif command in ("users", "publish-users"):
+        from installer.box import users
+
+        users.main(places, arguments)
     elif command == "log":
         from installer.box import log
 

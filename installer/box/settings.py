@@ -9,9 +9,9 @@ import pwd
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from hardware.host import files, run
@@ -23,6 +23,8 @@ from installer.apply.store import Generation, Store, Verdict
 from installer.box import caller
 from installer.box.change import InForce, in_force, open_box, put_in_force
 from overlays.settings import Secrets, Settings, dump_answers, dump_secrets, parse_answers
+from overlays.users import table
+from overlays.users.settings import UserSecrets
 
 EDITORS = ("editor", "nano", "vi")
 MARK = "# postern: "  # begins the lines that we add to an edited file, and take out again
@@ -41,7 +43,7 @@ def main(places: Places, arguments: argparse.Namespace) -> None:
     elif arguments.verb == "rollback":
         rollback(box, arguments.number)
     else:
-        save(in_force(box), arguments.file, arguments.secrets)
+        save(with_users(in_force(box), table.read(places.root)), arguments.file, arguments.secrets)
 
 
 def history(store: Store, *, as_json: bool = False) -> str:
@@ -105,6 +107,20 @@ def save(now: InForce, file: Path | None, secrets: Path | None) -> None:
                 files.write(secrets, dump_secrets(now.secrets), mode=0o600)
         except OSError as error:
             raise refuse(f"cannot be written: {error.strerror}", where=str(error.filename or file)) from error
+
+
+def with_users(now: InForce, rows: Iterable[table.Row]) -> InForce:
+    """What is in force with the users of the box, as an answer file carries them to another one."""
+    if not now.settings.keeps_mailboxes:
+        return now
+    people = tuple(rows)
+    hashes = {row.user.address: {"password_hash": row.password_hash} for row in people if row.password_hash}
+    secrets = {name: UserSecrets.model_validate(secret) for name, secret in hashes.items()}
+    return replace(
+        now,
+        settings=now.settings.model_copy(update={"users": tuple(row.user for row in people)}),
+        secrets=now.secrets.model_copy(update={"users": secrets}),
+    )
 
 
 def with_marks(text: str, problems: list[Problem]) -> str:

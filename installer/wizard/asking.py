@@ -55,15 +55,17 @@ def edit(
     label: Callable[[Item], str],
     ask: Callable[[tuple[Item, ...], int], tuple[Item, ...]],
     check: Callable[[tuple[Item, ...]], Sequence[str]],
+    start: str = ADD,
 ) -> Answer[tuple[Item, ...]]:
     """A list, shown with what can be done to it, until the person is done and `check` has no sentence against it.
 
     `ask` shows the form of the item at an index (the length of the list for a new one) and returns the new list.
+    `start` is what an empty list offers first.
     """
     while True:
         rows = [Choice(name(item), label(item)) for item in items]
         verbs = [Choice(ADD, f"Add a {noun}"), Choice(DONE, "Go on")]
-        answer = ui.menu(head, rows + verbs, DONE if items else ADD)
+        answer = ui.menu(head, rows + verbs, DONE if items else start)
         if answer.way is Way.BACK:
             return Answer(Way.BACK, items)
         head = replace(head, problems=())

@@ -12,6 +12,7 @@ from pydantic import Field
 from hardware.host import files
 from hardware.host.documents import Frozen, parse
 from hardware.host.errors import Problem, Refused
+from hardware.parts import OperationMode
 from hardware.profile import HardwareProfile
 from installer.wizard import FACTORY_ADDRESS
 from overlays.settings import Secrets, Settings, parse_answers, parse_secrets, problems
@@ -36,11 +37,25 @@ class Domain(Frozen):
     port: str = "25"
     verify: str = "smtp"
 
+    @property
+    def way(self) -> str:
+        """Where its mail goes, for a list."""
+        return f"to {self.server} port {self.port}, verify {self.verify}"
+
+
+class User(Frozen):
+    """One user of server mode, as typed: aliases separated by spaces."""
+
+    address: str = ""
+    name: str = ""
+    aliases: str = ""
+    quota_mib: str = ""
+
 
 class Draft(Frozen):
     """Every page's text. `before` are the settings that the setup started from, for what no page asks.
 
-    The password and the secrets of a box in service are kept in memory alone: they are never stored nor shown.
+    Passwords and the secrets of a box in service are kept in memory alone: they are never stored nor shown.
     """
 
     format: Literal[1] = 1
@@ -57,12 +72,20 @@ class Draft(Frozen):
     local_domain: str = ""
     domains: tuple[Domain, ...] = ()
     new_domain: Domain = Domain()  # typed and not added yet
+    users: tuple[User, ...] = ()  # those to be made; `postern users` looks after the ones that are there
+    new_user: User = User()
     password: str = Field("", exclude=True, repr=False)
+    user_passwords: dict[str, str] = Field({}, exclude=True, repr=False)
     secrets: Secrets | None = Field(None, exclude=True, repr=False)
 
     def but(self, **changes: Any) -> Draft:
         """The same draft with some fields changed."""
         return self.model_copy(update=changes)
+
+    @property
+    def keeps_mailboxes(self) -> bool:
+        """Whether the box is to be the domains' server itself."""
+        return self.mode == OperationMode.SERVER
 
     def document(self) -> dict[str, Any]:
         """The draft as the tree of an answer file."""
@@ -80,18 +103,25 @@ class Draft(Frozen):
         }
         merged = {concern: before.get(concern, {}) | values for concern, values in asked.items()}
         known = {domain["name"]: domain for domain in before.get("domains", [])}
-        domains = {"domains": [known.get(domain.name, {}) | _domain(domain) for domain in self.domains]}
-        return before | {"format": 1, "mode": self.mode} | merged | domains
+        rows: dict[str, Any] = {"domains": [known.get(domain.name, {}) | _domain(domain) for domain in self.domains]}
+        if self.keeps_mailboxes:
+            for domain in rows["domains"]:
+                for name in ("server", "port", "verify"):
+                    domain.pop(name, None)
+            rows["users"] = [_user(user) for user in self.users]
+        return before | {"format": 1, "mode": self.mode} | merged | rows
 
     def settings(self) -> Settings:
         """The settings that the draft describes. Raises `Refused` with every problem inside one concern."""
         return parse_answers(json.dumps(self.document()), SOURCE)
 
     def finished_secrets(self) -> Secrets:
-        """The secrets, with the password that was typed. Raises `Refused` when there is none."""
-        if not self.password and self.secrets is not None:
-            return self.secrets
-        return parse_secrets(json.dumps({"format": 1, "admin": {"password": self.password}}), SOURCE)
+        """The secrets, with the passwords that were typed. Raises `Refused` when the administrator has none."""
+        kept = json.loads(self.secrets.model_dump_json(exclude_defaults=True)) if self.secrets else {}
+        typed = {"admin": {"password": self.password}} if self.password or self.secrets is None else {}
+        passwords = {user.address: self.user_passwords.get(user.address) for user in self.users if self.keeps_mailboxes}
+        users = {"users": {address: {"password": password} for address, password in passwords.items() if password}}
+        return parse_secrets(json.dumps({"format": 1} | kept | typed | users), SOURCE)
 
     def has_password(self) -> bool:
         """Whether the box will have an administrator's password."""
@@ -140,9 +170,14 @@ def draft_of(settings: Settings, secrets: Secrets | None, ports: Sequence[str]) 
         ntp=" ".join(clock["ntp"]),
         host_name=mailhost["host_name"],
         local_domain=mailhost["local_domain"],
-        domains=tuple(Domain(**{key: str(domain[key]) for key in Domain.model_fields}) for domain in tree["domains"]),
+        domains=tuple(_typed(domain) for domain in tree["domains"]),
         secrets=secrets,
     )
+
+
+def _typed(domain: dict[str, Any]) -> Domain:
+    """A domain as somebody would have typed it; one that the box serves itself names no server."""
+    return Domain(**{name: str(domain[name]) for name in Domain.model_fields if domain.get(name) is not None})
 
 
 def keep(draft: Draft, path: Path) -> None:
@@ -159,6 +194,12 @@ def kept(path: Path, start: Draft) -> Draft:
     if found.before != start.before:
         return start
     return found.but(secrets=start.secrets)
+
+
+def _user(user: User) -> dict[str, Any]:
+    made: dict[str, Any] = {"address": user.address, "name": user.name, "aliases": user.aliases.split()}
+    quota = int(user.quota_mib) if user.quota_mib.isdecimal() else user.quota_mib
+    return made | ({"quota_mib": quota} if user.quota_mib else {})
 
 
 def _domain(domain: Domain) -> dict[str, Any]:

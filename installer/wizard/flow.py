@@ -9,7 +9,7 @@ from hardware.host.errors import Problem, Refused
 from hardware.profile import HardwareProfile
 from installer.wizard.asking import sentence
 from installer.wizard.draft import Draft
-from installer.wizard.pages import admin, clock, domains, mailhost, mode, network, review
+from installer.wizard.pages import admin, clock, domains, mailhost, mode, network, review, users
 from installer.wizard.pages.review import Action
 from installer.wizard.ui import Ui, Way
 from overlays.settings import Secrets, Settings
@@ -38,6 +38,7 @@ def screens(draft: Draft) -> dict[str, Ask]:
         "clock": clock.ask,
         "mail host": mailhost.ask,
         "domains": domains.ask,
+        **({"users": users.ask} if draft.keeps_mailboxes else {}),
     }
 
 
@@ -48,10 +49,11 @@ def run(
 
     `problems` are what the last attempt to apply came back with: the review shows them first.
     """
-    asks = screens(draft)
-    names = [*asks, REVIEW]
+    names = [*screens(draft), REVIEW]
     here = names.index(draft.screen) if draft.screen in names else 0
     while here >= 0:
+        asks = screens(draft)  # the mode decides which there are
+        names = [*asks, REVIEW]
         draft = draft.but(screen=names[here])
         keep(draft)
         if names[here] == REVIEW:

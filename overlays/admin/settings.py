@@ -9,10 +9,10 @@ import struct
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from pydantic import Field, PlainSerializer, PlainValidator, SecretStr, model_validator
+from pydantic import Field, PlainValidator, model_validator
 
 from hardware.host.documents import Frozen
-from overlays.values import OneOrMore, Reason, one_line
+from overlays.values import OneOrMore, Reason, Secret, one_line
 
 # As crypt(5) has them: yescrypt, SHA-512, SHA-256. A colon or a line break cannot be part of one.
 _HASH = re.compile(r"\$(y|6|5)\$[./A-Za-z0-9$=,]{20,200}")
@@ -49,13 +49,7 @@ def read_key(value: Any) -> str:
     return text
 
 
-def _text_of(secret: SecretStr | None) -> str | None:
-    return secret.get_secret_value() if secret else None
-
-
 PublicKey = Annotated[str, PlainValidator(read_key, json_schema_input_type=str)]
-# Hidden in repr and str; written out only where JSON or YAML is made of it, which is the secrets file.
-Secret = Annotated[SecretStr, PlainSerializer(_text_of, return_type=str, when_used="json")]
 
 
 class AdminSettings(Frozen):

@@ -34,7 +34,9 @@ class ProtectedDomain(Frozen):
     """A mail domain with its server. Its subdomains are not part of it."""
 
     name: DomainName
-    server: Host = Field(description="the domain's mail server, by address or by name")
+    server: Host | None = Field(
+        None, description="the domain's mail server, by address or by name; none in server mode: it is the box itself"
+    )
     port: int = Field(25, ge=1, le=65535)
     verify: Annotated[Verify, BeforeValidator(_off, json_schema_input_type=Verify)] = Field(
         Verify.SMTP, description="smtp asks the server for each recipient; off takes them all (for servers that do too)"

@@ -24,6 +24,25 @@ class PortService(StrEnum):
     SMTP = "smtp"
     HTTPS = "https"
     HTTP = "http"  # leads to https, and nothing else
+    SUBMISSION = "submission"
+    SUBMISSIONS = "submissions"
+    IMAP = "imap"
+    IMAPS = "imaps"
+    POP3 = "pop3"
+    POP3S = "pop3s"
+    SIEVE = "sieve"
+
+
+# What users of mailboxes need: nothing of it is there while the mailboxes are on other servers.
+MAILBOX_SERVICES = (
+    PortService.SUBMISSION,
+    PortService.SUBMISSIONS,
+    PortService.IMAP,
+    PortService.IMAPS,
+    PortService.POP3,
+    PortService.POP3S,
+    PortService.SIEVE,
+)
 
 
 class Port(Frozen):
@@ -86,6 +105,13 @@ _MATCHES = {
     PortService.SMTP: ("tcp dport 25",),
     PortService.HTTPS: ("tcp dport 443",),
     PortService.HTTP: ("tcp dport 80",),
+    PortService.SUBMISSION: ("tcp dport 587",),
+    PortService.SUBMISSIONS: ("tcp dport 465",),
+    PortService.IMAP: ("tcp dport 143",),
+    PortService.IMAPS: ("tcp dport 993",),
+    PortService.POP3: ("tcp dport 110",),
+    PortService.POP3S: ("tcp dport 995",),
+    PortService.SIEVE: ("tcp dport 4190",),
 }
 
 

@@ -127,7 +127,7 @@ def lab(tree: Path, peers: Peers, answers: str = ANSWERS, name: str = "gw") -> I
             folder=folder,
             peers=peers,
         )
-        stack.enter_context(_name_server(peers, outside, folder))
+        stack.enter_context(name_server(peers, outside, folder))
         for server in whole.servers:
             server.start()
             stack.callback(server.stop)
@@ -136,7 +136,7 @@ def lab(tree: Path, peers: Peers, answers: str = ANSWERS, name: str = "gw") -> I
 
 
 @contextmanager
-def _name_server(peers: Peers, segment: Segment, folder: Path) -> Iterator[None]:
+def name_server(peers: Peers, segment: Segment, folder: Path) -> Iterator[None]:
     """192.0.2.53 knows outside.example and its mail server, and the stranger by both of its names."""
     argv = peers.command(
         *("dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--user=root", "--group=root", "--pid-file="),

@@ -11,6 +11,8 @@ from installer.wizard.ui import Field, Head, Ui, Way
 HELP = """Mail for a protected domain is taken from anyone and handed to that domain's own server, given by address or \
 by name. Verify says how the box knows a recipient: smtp asks the domain's server before it takes a message; off takes \
 every name. Whatever is not for a protected domain is refused."""
+SERVER_HELP = """Mail for a protected domain is taken from anyone and kept here, if there is a user or an alias of \
+that name. Whatever is not for a protected domain is refused."""
 
 
 def ask(ui: Ui, draft: Draft, profile: HardwareProfile) -> tuple[Draft, Way]:
@@ -31,11 +33,11 @@ def ask(ui: Ui, draft: Draft, profile: HardwareProfile) -> tuple[Draft, Way]:
 
     answer = edit(
         ui,
-        Head("Protected domains", "The domains whose mail this box takes.", HELP),
+        Head("Protected domains", "The domains whose mail this box takes.", _help(draft)),
         draft.domains,
         noun="protected domain",
         name=lambda domain: domain.name,
-        label=lambda domain: f"to {domain.server} port {domain.port}, verify {domain.verify}",
+        label=lambda domain: "kept here" if draft.keeps_mailboxes else domain.way,
         ask=ask_one,
         check=check,
     )
@@ -46,22 +48,29 @@ def _ask_one(
     ui: Ui, draft: Draft, profile: HardwareProfile, others: tuple[Domain, ...], index: int, domain: Domain
 ) -> tuple[Domain, Way]:
     def entered(values: tuple[str, ...]) -> Domain:
-        name, server, port, verify = values
-        return Domain(name=name.lower().rstrip("."), server=server.lower(), port=port, verify=verify.lower())
+        name, *server = values
+        texts = dict(zip(("server", "port", "verify"), map(str.lower, server), strict=False))
+        return domain.model_copy(update={"name": name.lower().rstrip(".")} | texts)
 
     def check(values: tuple[str, ...]) -> list[Problem]:
         domains = (*others[:index], entered(values), *others[index + 1 :])
         return draft.but(domains=domains).problems(profile, "domains")
 
     path = f"domains.{index}"
-    fields = [
-        Field(f"{path}.name", "Domain", domain.name, "example.com"),
+    name = Field(f"{path}.name", "Domain", domain.name, "example.com")
+    server = [
         Field(f"{path}.server", "Its mail server", domain.server, "address or name"),
         Field(f"{path}.port", "Port", domain.port),
         Field(f"{path}.verify", "Verify", domain.verify, "smtp or off"),
     ]
-    answer = fill(ui, Head("Protected domain", "A domain and the server behind this box.", HELP), fields, check)
+    text = "A domain whose mailboxes are here." if draft.keeps_mailboxes else "A domain and the server behind this box."
+    fields = [name] if draft.keeps_mailboxes else [name, *server]
+    answer = fill(ui, Head("Protected domain", text, _help(draft)), fields, check)
     return entered(answer.value), answer.way
+
+
+def _help(draft: Draft) -> str:
+    return SERVER_HELP if draft.keeps_mailboxes else HELP
 
 
 def _subject(problem: Problem, domains: tuple[Domain, ...]) -> str:

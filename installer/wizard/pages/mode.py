@@ -13,7 +13,8 @@ MEANING = {
     "server": "keeps the mailboxes itself",
 }
 HELP = """In gateway mode the MX records of your domains point to this box; it checks the mail and passes it on to \
-your own mail servers. Modes that this version cannot run yet are not offered."""
+your own mail servers. In server mode they point here as well, and the mailboxes are here too: users read and send by \
+this box. Modes that this version cannot run yet are not offered."""
 
 
 def ask(ui: Ui, draft: Draft, profile: HardwareProfile) -> tuple[Draft, Way]:

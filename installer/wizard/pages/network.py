@@ -16,6 +16,8 @@ Ask = Callable[[Ui, Draft, HardwareProfile], tuple[Draft, Way]]
 PORT_HELP = """Addresses are IPv4 or IPv6 with their prefix length, such as 192.0.2.10/24, several separated by \
 spaces. A port without an address stays shut. Allowed services are what the box answers on this port, separated by \
 spaces: ping, ssh (administration), smtp (mail)."""
+SERVER_HELP = """ Users of this box also need submissions or submission to send, imaps, imap, pop3s or pop3 to read, \
+and sieve for rules of their own. Those that end in s are encrypted from the start."""
 ROUTING_HELP = """The default gateway is the router towards the internet, at most one of IPv4 and one of IPv6, \
 reachable from one of the ports. Name servers are asked for MX records: without one, mail finds only servers given by \
 address."""
@@ -40,13 +42,15 @@ def ask_port(ui: Ui, draft: Draft, profile: HardwareProfile, name: str) -> tuple
         return [problem for problem in found if problem.path.startswith(path)]
 
     port = draft.ports.get(name, Port())
+    hint = "ping smtp submissions imaps" if draft.keeps_mailboxes else "ping ssh smtp"
     fields = [
         Field(f"{path}.addresses", "Addresses", port.addresses, "with prefix"),
-        Field(f"{path}.allow", "Allowed services", port.allow, "ping ssh smtp"),
+        Field(f"{path}.allow", "Allowed services", port.allow, hint),
     ]
     number = list(draft.ports).index(name) + 1
     text = f"Port {number} of {len(draft.ports)}. Without an address it stays shut."
-    answer = fill(ui, Head(f"Network: {name}", text, PORT_HELP), fields, check)
+    help_text = PORT_HELP + (SERVER_HELP if draft.keeps_mailboxes else "")
+    answer = fill(ui, Head(f"Network: {name}", text, help_text), fields, check)
     return entered(answer.value), answer.way
 
 

@@ -41,9 +41,8 @@ def summary(draft: Draft) -> str:
     """The draft as a person reads it, a line a subject; the password only as a fact."""
     used = {name: port for name, port in draft.ports.items() if port.addresses}
     keys = f", {len(draft.keys)} SSH key{'s' * (len(draft.keys) > 1)}" if draft.keys else ""
-    domains = [
-        f"{domain.name} to {domain.server} port {domain.port}, verify {domain.verify}" for domain in draft.domains
-    ]
+    domains = [f"{domain.name} {'kept here' if draft.keeps_mailboxes else domain.way}" for domain in draft.domains]
+    new = f"{len(draft.users)} new, {len(draft.user_passwords)} of them with a password"
     more = len(domains) - SHOWN_DOMAINS
     rows = [
         ("Mode", draft.mode),
@@ -56,5 +55,6 @@ def summary(draft: Draft) -> str:
         *(("Domain", text) for text in domains[:SHOWN_DOMAINS]),
         *([("", f"and {more} more")] if more > 0 else []),
         *([] if domains else [("Domain", "none: no mail is taken")]),
+        *([("Users", new)] if draft.keeps_mailboxes else []),
     ]
     return "\n".join(f"{name:<14} {value}" for name, value in rows)

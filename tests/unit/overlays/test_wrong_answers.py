@@ -36,9 +36,9 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJLgGrtE2vDWE6UdrWSYtjGRrb/GItqYgr2qe
 GONE = "<left out>"  # a name rather than an object: every run of the tests calls them the same
 
 
-def changed(path: str, value: object) -> str:
+def changed(path: str, value: object, answers: dict[str, Any] = GOOD) -> str:
     """The good answers with one setting changed; `GONE` takes it out."""
-    document = copy.deepcopy(GOOD)
+    document = copy.deepcopy(answers)
     *parents, last = [int(part) if part.isdigit() else part for part in path.split("/")]
     place: Any = document
     for part in parents:
@@ -75,7 +75,12 @@ WRONG: list[tuple[str, object, str]] = [
     ),
     ("mode", GONE, "mode: is missing"),
     ("mode", "proxy", "mode: cannot be 'proxy': 'gateway', 'transparent' or 'server' would be right"),
-    ("mode", "transparent", "mode: transparent mode does not work yet (gateway would be right)"),
+    ("mode", "transparent", "mode: transparent mode does not work yet (gateway, server would be right)"),
+    (
+        "users",
+        [{"address": "ann@example.com"}],
+        "users: gateway mode has no users (take them out, or choose server mode)",
+    ),
     ("netwerk", {}, "netwerk: is not a setting (did you mean network?)"),
     ("clock/timezon", "UTC", "clock.timezon: is not a setting (did you mean timezone?)"),
     # ports and addresses
@@ -122,7 +127,7 @@ WRONG: list[tuple[str, object, str]] = [
     (
         "network/ports/port1/allow/0",
         "telnet",
-        "network.ports.port1.allow.0: cannot be 'telnet': 'ping', 'ssh', 'smtp', 'https' or 'http' would be right",
+        "network.ports.port1.allow.0: cannot be 'telnet': 'ping', 'ssh', 'smtp', 'https'",
     ),
     (
         "network/ports/port1/allow",
@@ -192,6 +197,11 @@ WRONG: list[tuple[str, object, str]] = [
         "network/dns/0",
         "dns.example",
         "network.dns.0: 'dns.example' is not an IP address: such as 192.0.2.1 or 2001:db8::1 is right",
+    ),
+    (
+        "network/ports/port1/allow/3",
+        "imap",
+        "network.ports.port1.allow: gateway mode has no imap (take it out, or choose server mode)",
     ),
     ("domains", {"name": "example.com"}, "domains: is not a list"),
     ("network", ["port1"], "network: is not a mapping of settings"),
@@ -273,6 +283,7 @@ WRONG: list[tuple[str, object, str]] = [
     ("domains/0/name", "192.0.2.25", "domains.0.name: '192.0.2.25' is not a domain name: its last part is a number"),
     ("domains/1/name", "EXAMPLE.com.", "domains.1.name: example.com stands here twice (a domain has one server)"),
     ("domains/0/name", "mx1.mail.example.org", "domains.0.name: mx1.mail.example.org is the box's own name"),
+    ("domains/0/server", GONE, "domains.0.server: is missing (the server that example.com is handed to)"),
     (
         "domains/0/server",
         "10.0.0.1",
@@ -383,6 +394,78 @@ def test_wrong_answer_gets_its_sentence(path: str, value: object, sentence: str)
     assert len(found) == 1, found
 
 
+SERVER: dict[str, Any] = GOOD | {
+    "mode": "server",
+    "network": GOOD["network"] | {"ports": {"port1": {"addresses": ["192.0.2.10/24"], "allow": ["smtp", "imaps"]}}},
+    "domains": [{"name": "example.com"}, {"name": "example.net"}],
+    "users": [{"address": "ann@example.com", "aliases": ["sales@example.com"]}, {"address": "bob@example.net"}],
+    "access": [],
+}
+SERVER["network"]["routes"] = []
+
+WRONG_ON_A_SERVER: list[tuple[str, object, str]] = [
+    (
+        "domains/0/server",
+        "10.0.0.25",
+        "domains.0.server: in server mode the box itself keeps the mailboxes (leave it out, or choose gateway mode)",
+    ),
+    (
+        "users/0/address",
+        "ann@example.org",
+        "users.0.address: example.org is not a protected domain (the protected domains: example.com, example.net)",
+    ),
+    (
+        "users/0/address",
+        "ann+x@example.com",
+        "users.0.address: 'ann+x@example.com' holds a plus sign: what follows one",
+    ),
+    ("users/0/address", "ann", "users.0.address: 'ann' is not a mail address"),
+    (
+        "users/1/address",
+        "Ann@Example.com",
+        "users.1.address: ann@example.com stands here twice (a user has one mailbox)",
+    ),
+    (
+        "users/1/aliases",
+        ["ann@example.com"],
+        "users.1.aliases.0: ann@example.com is a user itself (an alias has no mailbox)",
+    ),
+    ("users/1/aliases", "x@example.org", "users.1.aliases.0: example.org is not a protected domain"),
+    ("users/0/quota_mib", -1, "users.0.quota_mib: input should be greater than or equal to 0, not -1"),
+    ("users/0/name", "Ann\nroot", "users.0.name: holds the control character U+000A"),
+    ("mailboxes", {"quota_mib": "big"}, "mailboxes.quota_mib: input should be a valid integer"),
+    ("network/dns", [], "network.dns: submission sends to the world, which needs a name server (set network.dns)"),
+]
+
+
+def test_the_good_server_is_good() -> None:
+    assert complaints(yaml.safe_dump(SERVER)) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "sentence"),
+    WRONG_ON_A_SERVER,
+    ids=[f"{path}={value}"[:60] for path, value, _ in WRONG_ON_A_SERVER],
+)
+def test_wrong_answer_on_a_server_gets_its_sentence(path: str, value: object, sentence: str) -> None:
+    document = copy.deepcopy(SERVER) | {"clock": {}}
+    document["network"]["ports"]["port1"]["allow"].append("submission")
+    found = complaints(changed(path, value, document))
+    assert [one for one in found if one.startswith(sentence)], found
+    assert len(found) == 1, found
+
+
+def test_a_password_of_nobody_is_noticed() -> None:
+    secrets = parse_secrets(
+        f"format: 1\nadmin: {{password: {'x' * 9}}}\nusers: {{eve@example.com: {{password: {'y' * 9}}}}}\n",
+        "secrets.yaml",
+    )
+    hint = "the answer file lists the users; `postern users password` changes one later"
+    assert complaints(yaml.safe_dump(SERVER), secrets) == [
+        f"users: eve@example.com has a password and is no user ({hint})"
+    ]
+
+
 def test_without_name_servers_every_name_is_a_problem() -> None:
     hint = "is a name, and there is no name server (set network.dns, or write the address)"
     assert complaints(changed("network/dns", [])) == [
@@ -461,3 +544,23 @@ def test_wrong_secrets_are_not_repeated(admin: str, sentence: str) -> None:
         parse_secrets(f"format: 1\nadmin: {admin}\n", "secrets.yaml")
     assert str(refused.value).startswith(f"secrets.yaml: {sentence}")
     assert not any(secret in str(refused.value) for secret in ("short'", "mistake", "lines of it"))
+
+
+@pytest.mark.parametrize(
+    ("secret", "sentence"),
+    [
+        ("{}", "either password or password_hash is right, not both and not none"),
+        ("{password: short}", "the password is shorter than 8 characters"),
+        ("{password_hash: plain-text-by-mistake}", "password_hash is not an argon2id hash: `doveadm pw -s ARGON2ID`"),
+        ('{password_hash: "$6$salt$mistake"}', "password_hash is not an argon2id hash"),
+        (
+            '{password_hash: "$argon2id$v=19$m=65536,t=3,p=1$mistake:mistake$x"}',
+            "password_hash is not an argon2id hash",
+        ),
+    ],
+)
+def test_wrong_passwords_of_users_are_not_repeated(secret: str, sentence: str) -> None:
+    with pytest.raises(Refused) as refused:
+        parse_secrets(f"format: 1\nusers: {{ann@example.com: {secret}}}\n", "secrets.yaml")
+    assert str(refused.value).startswith(f"secrets.yaml: users.ann@example.com: {sentence}")
+    assert not any(word in str(refused.value) for word in ("short'", "mistake"))

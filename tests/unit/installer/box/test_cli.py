@@ -201,7 +201,17 @@ def test_a_refusal_of_apply_reaches_the_screen(
 
 
 def test_help_of_everything(capsys: pytest.CaptureFixture[str]) -> None:
-    for words in ([], ["status"], ["setup"], ["apply"], ["settings"], ["settings", "edit"], ["log"], ["factory-reset"]):
+    for words in (
+        [],
+        ["status"],
+        ["setup"],
+        ["apply"],
+        ["settings"],
+        ["settings", "edit"],
+        ["log"],
+        ["users"],
+        ["factory-reset"],
+    ):
         with pytest.raises(SystemExit) as leaving:
             cli.parser().parse_args([*words, "--help"])
         assert leaving.value.code == 0

@@ -63,6 +63,30 @@ def test_all_pages_make_settings(profile: HardwareProfile, start: Draft) -> None
     assert PASSWORD not in repr(finished)
 
 
+def test_server_mode_asks_for_users_and_for_no_server(profile: HardwareProfile, start: Draft) -> None:
+    ports = [("192.0.2.10/24", "smtp imaps submissions"), (None, None), (None, None), (None, None)]
+    domains = ["add", ("Example.com",), "done"]
+    users = ["add", ("Ann@Example.com", "Ann Lee", "sales@example.com", ""), "short", "finch and wren", "done"]
+    script = Script(["server", *ADMIN, *ports, *BEYOND, *CLOCK, *MAILHOST, *domains, *users, "apply"])
+    finished = run(script, profile, start)
+    (ann,) = finished.settings.users
+    assert (ann.address, ann.aliases) == ("ann@example.com", ("sales@example.com",))
+    assert finished.settings.domains[0].server is None
+    assert list(finished.secrets.users) == ["ann@example.com"]
+    assert "The password is shorter than 8 characters." in script.text
+    assert "finch and wren" not in script.text + repr(finished) + finished.draft.model_dump_json()
+
+
+def test_a_wrong_user_is_said_on_the_users_page(profile: HardwareProfile, start: Draft) -> None:
+    domains = ["add", ("example.com",), "done"]
+    wrong = ("ann@example.net", None, None, None)
+    before = ["server", *ADMIN, *PORTS, *BEYOND, *CLOCK, *MAILHOST, *domains, "add"]
+    script = Script([*before, wrong])
+    with pytest.raises(AssertionError, match="the script ends"):
+        flow.run(script, profile, start, lambda _: None)
+    assert "example.net is not a protected domain" in script.text
+
+
 def test_answer_file_of_a_run_gives_the_same_settings(profile: HardwareProfile, start: Draft) -> None:
     settings = run(Script([*ALL, "apply"]), profile, start).settings
     assert parse_answers(dump_answers(settings), "answers.yaml") == settings

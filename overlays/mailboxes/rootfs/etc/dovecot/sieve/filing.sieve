@@ -1,4 +1,0 @@
-# overlays/mailboxes/rootfs/etc/dovecot/sieve/filing.sieve
-require "fileinto";
-
-fileinto "Quarantine";
