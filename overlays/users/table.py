@@ -140,11 +140,19 @@ def publish(root: Path, rows: Iterable[Row]) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o755)
     everyone = list(rows)
     dovecot = (0, _group_of_dovecot(root)) if os.geteuid() == 0 else None
-    files.write(folder / "passwords", "".join(_passwords(everyone)), mode=0o640, owner=dovecot)
-    files.write(folder / "mailboxes", "".join(_mailboxes(everyone)), mode=0o640, owner=dovecot)
+    for name, text in (("passwords", _passwords(everyone)), ("mailboxes", _mailboxes(everyone))):
+        _write_newer(folder / name, "".join(text), dovecot)
     for name, lines in zip(_MAPS, (_recipients, _aliases, _senders), strict=True):
         files.write(folder / name, "".join(f"{key} {value}\n" for key, value in lines(everyone)))
         run(["postmap", f"lmdb:{folder / name}"], timeout=300)
+
+
+def _write_newer(path: Path, text: str, owner: tuple[int, int] | None) -> None:
+    """Dovecot compares size and whole seconds: a password that is changed twice in one would stay the first one."""
+    before = int(path.stat().st_mtime) if path.exists() else 0
+    files.write(path, text, mode=0o640, owner=owner)
+    newer = max(before + 1, int(path.stat().st_mtime))
+    os.utime(path, (newer, newer))
 
 
 def _passwords(rows: list[Row]) -> Iterator[str]:

@@ -61,6 +61,14 @@ def test_what_the_mail_services_read(root: Path) -> None:
     assert len((root / "calls").read_text().splitlines()) == 3
 
 
+def test_two_changes_in_one_second_are_two_for_dovecot(root: Path) -> None:
+    times = []
+    for _ in range(3):
+        table.write(root, (ANN, BOB))
+        times.append(int((root / table.PUBLISHED / "passwords").stat().st_mtime))
+    assert times[0] < times[1] < times[2]
+
+
 def test_who_comes_again_keeps_the_password() -> None:
     changed = Row(User(address="ann@example.com", name="Ann"))
     assert table.joined((ANN,), (changed, BOB)) == (Row(changed.user, HASH), BOB)
