@@ -20,7 +20,7 @@ from overlays.domains import settings as domains_concern
 from overlays.filtering import settings as filtering_concern
 from overlays.mailhost.settings import MailhostSettings
 from overlays.network.settings import NetworkSettings, Port, PortService
-from overlays.values import AnyAddress, Reason
+from overlays.values import AnyAddress, AnyNetwork, Reason
 from overlays.web import settings as web_concern
 
 WORKING_MODES = (OperationMode.GATEWAY,)
@@ -150,8 +150,8 @@ class Settings(Frozen):
         return 4 * self.mailhost.message_size_mib
 
     @property
-    def access_rows(self) -> tuple[access_concern.Row, ...]:
-        return access_concern.rows(self.access)
+    def relaying_networks(self) -> tuple[AnyNetwork | str, ...]:
+        return access_concern.relaying(self.access)
 
 
 class Secrets(Frozen):
