@@ -22,7 +22,7 @@ from overlays.mailboxes.settings import MailboxesSettings
 from overlays.mailhost.settings import MailhostSettings
 from overlays.network.settings import MAILBOX_SERVICES, NetworkSettings, Port, PortService
 from overlays.users import settings as users_concern
-from overlays.values import AnyAddress, Mailbox, Reason
+from overlays.values import AnyAddress, AnyNetwork, Mailbox, Reason
 from overlays.web import settings as web_concern
 
 WORKING_MODES = (OperationMode.GATEWAY, OperationMode.SERVER)
@@ -207,8 +207,8 @@ class Settings(Frozen):
         return 4 * self.mailhost.message_size_mib
 
     @property
-    def access_rows(self) -> tuple[access_concern.Row, ...]:
-        return access_concern.rows(self.access)
+    def relaying_networks(self) -> tuple[AnyNetwork | str, ...]:
+        return access_concern.relaying(self.access)
 
 
 class Secrets(Frozen):

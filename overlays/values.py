@@ -117,6 +117,15 @@ def unicode_form(domain: str) -> str:
         return domain
 
 
+def domain_forms(domain: str) -> tuple[str, ...]:
+    """A domain as a stranger wrote it, whatever it is, with its ASCII and its Unicode form where it has them."""
+    try:
+        name = read_domain(domain)
+    except ValueError:
+        return (domain,)
+    return tuple(dict.fromkeys((domain, name, unicode_form(name))))
+
+
 def read_address(value: Any) -> AnyAddress:
     """The address of one host."""
     text = str(value) if isinstance(value, IPv4Address | IPv6Address) else _text(value)

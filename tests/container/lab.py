@@ -23,7 +23,8 @@ from tests.peers import Peers
 from tests.peers import inside as host_path
 
 PASSWORD = "Quail-sings~07-low"
-STRANGER, TRUSTED, REJECTED, NEIGHBOUR, ADMIN = "192.0.2.77", "10.0.0.66", "10.0.0.99", "10.0.0.90", "172.16.0.2"
+STRANGER, PARTNER = "192.0.2.77", "192.0.2.78"
+TRUSTED, REJECTED, NEIGHBOUR, ADMIN = "10.0.0.66", "10.0.0.99", "10.0.0.90", "172.16.0.2"
 UNWELCOME = range(100, 120)  # last octets at the desk: sshd shuts out an address that fails too often
 OUTSIDE_BOX, INSIDE_BOX, DESK_BOX = "192.0.2.10", "10.0.0.1", "172.16.0.1"
 
@@ -110,7 +111,9 @@ def lab(tree: Path, peers: Peers, answers: str = ANSWERS, name: str = "gw") -> I
         made = stack.enter_context(box(tree, nets))
         filled = answers.format(key=key.with_suffix(".pub").read_text().strip())
         made.start({"postern.answers": filled, "postern.secrets": SECRETS})
-        outside.host(f"{STRANGER}/24", "192.0.2.1/24", "192.0.2.53/24", "192.0.2.80/24", "2001:db8:1::77/64")
+        outside.host(
+            f"{STRANGER}/24", f"{PARTNER}/24", "192.0.2.1/24", "192.0.2.53/24", "192.0.2.80/24", "2001:db8:1::77/64"
+        )
         servers = ("10.0.0.25/24", "10.0.0.26/24", "10.0.0.27/24")
         inside.host(f"{TRUSTED}/24", f"{REJECTED}/24", f"{NEIGHBOUR}/24", *servers)
         desk.host(f"{ADMIN}/24", *(f"172.16.0.{number}/24" for number in UNWELCOME))
@@ -137,12 +140,13 @@ def lab(tree: Path, peers: Peers, answers: str = ANSWERS, name: str = "gw") -> I
 
 @contextmanager
 def name_server(peers: Peers, segment: Segment, folder: Path) -> Iterator[None]:
-    """192.0.2.53 knows outside.example and its mail server, and the stranger by both of its names."""
+    """192.0.2.53 knows outside.example and its mail server, and the stranger and the partner by their names."""
     argv = peers.command(
         *("dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--user=root", "--group=root", "--pid-file="),
         *("--listen-address=192.0.2.53", "--bind-interfaces", "--local=/#/"),
         *("--host-record=mx.outside.example,192.0.2.80", "--mx-host=outside.example,mx.outside.example,10"),
         *(f"--host-record={NAME},{STRANGER}", f"--mx-host=example.net,{NAME},10"),
+        f"--host-record=mx.partner.example,{PARTNER}",
         namespace=segment.namespace,
     )
     with run.spawn(argv, log=folder / "dnsmasq.log"):

@@ -44,7 +44,12 @@ SPOILT = {
     "line of services": ("etc/postfix/master.cf", "smtpx inet n -", "postconf: .* bad field count"),
     "table of domains": ("etc/postfix/transport", "example.edu", "postmap: .* expected format: key whitespace value"),
     "table of own addresses": ("etc/postfix/virtual", "root", "postmap: .* expected format: key whitespace value"),
-    "table of clients": ("etc/postfix/access.cidr", "10.0.0.0/33 OK", "postmap: .* bad mask length"),
+    "table of clients": ("etc/postfix/relay_clients", "10.0.0.0/33 OK", "postmap: .* bad mask length"),
+    "access rule": (
+        "etc/postern/access.yaml",
+        "  - {sendr: x, action: reject}",
+        "postern-access: .*did you mean sender",
+    ),
     "setting of Dovecot": ("etc/dovecot/dovecot.conf", "mail_hmoe = /tmp", "doveconf: .* mail_hmoe"),
     "word of Sieve": ("etc/dovecot/sieve/filing.sieve", 'fielinto "Bulk";', "sievec: .*unknown command 'fielinto'"),
     "option of sshd": ("etc/ssh/sshd_config", "PermitRotLogin no", "sshd: .* PermitRotLogin"),

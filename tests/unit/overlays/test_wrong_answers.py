@@ -313,7 +313,45 @@ WRONG: list[tuple[str, object, str]] = [
         "access.0.client.0: 10.0.0.1/24 has bits beyond its length: 10.0.0.0/24 is right",
     ),
     ("access/0/client", [], "access.0.client: names no client: such as 10.0.0.0/24 is right"),
-    ("access/0/action", "accept", "access.0.action: cannot be 'accept': 'relay' or 'reject' would be right"),
+    (
+        "access/0/action",
+        "accept",
+        "access.0.action: cannot be 'accept': 'bypass', 'relay', 'reject' or 'discard' would be right",
+    ),
+    ("access/0/tls", "always", "access.0.tls: cannot be 'always': 'any', 'yes' or 'no' would be right"),
+    (
+        "access/0/authentication",
+        "none",
+        "access.0.authentication: cannot be 'none': 'any', 'authenticated' or 'not' would be right",
+    ),
+    (
+        "access/0",
+        {"sender": "*@example.com", "action": "relay"},
+        "access.0: relaying for every client makes the box an open relay (name the networks of your own clients",
+    ),
+    (
+        "access/0",
+        {"reverse_dns": "*.example.com", "action": "relay"},
+        "access.0: relaying for every client makes the box an open relay",
+    ),
+    (
+        "access/0",
+        {"action": "reject"},
+        "access.0: says nothing of whom it is for (such as client: 10.0.0.0/24; everybody is client: [0.0.0.0/0",
+    ),
+    (
+        "access/0/sender",
+        {"pattern": "(ann", "regex": True},
+        "access.0.sender: '(ann' is not a regular expression: unclosed group",
+    ),
+    ("access/0/sender", {"pattern": "a{100}", "regex": True}, "access.0.sender: 'a{100}' counts beyond 99"),
+    ("access/0/recipient", "", "access.0.recipient.pattern: is empty: such as *@example.com is right"),
+    ("access/0/recipient", {"regexp": True, "pattern": "x"}, "access.0.recipient.regexp: is not a setting"),
+    (
+        "access/1",
+        {"client": "10.0.0.66", "sender": "*@example.com", "action": "discard"},
+        "access.1.client: 10.0.0.66/32 is decided by rule 0 before",
+    ),
     (
         "access/1",
         {"client": "10.0.0.66", "action": "reject"},

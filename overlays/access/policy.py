@@ -1,0 +1,157 @@
+"""The service that applies the access rules: Postfix asks it about each recipient (policy delegation protocol).
+
+It only names what is to happen. What each answer may do stands in Postfix's main.cf, and behind every answer Postfix
+asks by itself whether the client may send to that recipient at all: a fault here can refuse mail, and never opens the
+relay. Without an answer Postfix says 451, and the client keeps its message.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import socket
+import sys
+from collections import OrderedDict
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Literal
+
+from hardware.host import documents, notify
+from hardware.host.documents import Frozen
+from hardware.host.errors import Refused
+from hardware.host.log import clean
+from overlays.access.settings import AccessRule, Action, Request
+from overlays.values import domain_forms
+
+_LISTENING = 3  # the first descriptor that systemd hands over
+_TRANSACTIONS = 4096  # far more than Postfix can have open at a time
+
+
+class Rules(Frozen):
+    """The rendered file."""
+
+    format: Literal[1]
+    rules: tuple[AccessRule, ...] = ()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The action as Postfix's access(5) and main.cf write it. A transaction's later recipients add no header."""
+
+    first: str
+    again: str
+
+
+TAKE = Answer("access_take", "access_none")  # when no rule matches
+ANSWERS = {
+    Action.BYPASS: Answer("access_bypass", "DUNNO"),
+    Action.RELAY: Answer("access_relay", "DUNNO"),
+    Action.DISCARD: Answer("access_discard", "DUNNO"),
+}
+REFUSED = "REJECT refused by access rule"
+SEPARATELY = "452 4.5.3 decided by another access rule: send to this recipient separately"
+
+
+class Policy:
+    """The rules, and how each transaction began.
+
+    A message has one fate in Postfix: a header and a discard hold for all its recipients. A recipient with another
+    answer than those before it waits for a transaction of its own, which mail servers begin at once.
+    """
+
+    def __init__(self, rules: tuple[AccessRule, ...]) -> None:
+        self._rules = rules
+        self._begun: OrderedDict[str, Answer] = OrderedDict()
+
+    def answer(self, attributes: Mapping[str, str]) -> str:
+        """The action for the recipient that these attributes tell of."""
+        request = request_of(attributes)
+        number, rule = next(
+            ((number, rule) for number, rule in enumerate(self._rules) if rule.matches(request)), (None, None)
+        )
+        if rule is None:
+            return self._joined(attributes["instance"], TAKE)
+        refused = rule.action is Action.REJECT
+        answer = REFUSED if refused else self._joined(attributes["instance"], ANSWERS[rule.action])
+        _say(f"rule={number} action={rule.action}", attributes, answer)
+        return answer
+
+    def _joined(self, instance: str, answer: Answer) -> str:
+        """The answer, if the transaction's recipients before had the same."""
+        before = self._begun.get(instance)
+        if before is None:
+            self._begun[instance] = answer
+            if len(self._begun) > _TRANSACTIONS:
+                self._begun.popitem(last=False)
+            return answer.first
+        return answer.again if before == answer else SEPARATELY
+
+
+def request_of(attributes: Mapping[str, str]) -> Request:
+    """What Postfix tells, as the rules see it. Raises when Postfix tells no client."""
+    return Request(
+        client=ip_address(attributes["client_address"].removeprefix("IPv6:")),
+        name=attributes["client_name"],
+        sender=_forms(attributes["sender"]) if attributes["sender"] else ("<>",),
+        recipient=_forms(attributes["recipient"]),
+        authenticated=bool(attributes.get("sasl_username")),
+        encrypted=bool(attributes.get("encryption_protocol")),
+    )
+
+
+def _forms(address: str) -> tuple[str, ...]:
+    """An address with its domain as written, in ASCII and in Unicode: a client may write any of them."""
+    local, at, domain = address.rpartition("@")
+    return tuple(f"{local}{at}{form}" for form in domain_forms(domain))
+
+
+def _say(decision: str, attributes: Mapping[str, str], answer: str) -> None:
+    """One line for the journal, which `postern trace` and `postern log` read."""
+    told = {name: attributes.get(name, "") for name in ("client_address", "client_port", "sender", "recipient")}
+    facts = " ".join(f"{name}=<{clean(value)}>" for name, value in told.items())
+    print(f"{decision} {facts} answer={answer.split()[0]}", flush=True)
+
+
+async def _serve_client(policy: Policy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """One smtpd, which asks on as long as it lives. A request that breaks us ends without an answer: 451."""
+    attributes: dict[str, str] = {}
+    with suppress(ConnectionError):
+        while line := await reader.readline():
+            name, _, value = line.decode(errors="replace").rstrip("\n").partition("=")
+            if name:
+                attributes[name] = value
+                continue
+            writer.write(f"action={policy.answer(attributes)}\n\n".encode())
+            await writer.drain()
+            attributes = {}
+    writer.close()
+
+
+async def serve(policy: Policy, listening: socket.socket) -> None:
+    """Answer until the process is asked to end."""
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+    server = await asyncio.start_unix_server(
+        lambda reader, writer: _serve_client(policy, reader, writer), sock=listening
+    )
+    notify.ready()
+    await ended.wait()
+    server.close()
+
+
+def main() -> None:
+    """What postern-access.service runs, with the socket from systemd."""
+    parser = argparse.ArgumentParser(prog="postern-access", description=__doc__)
+    parser.add_argument("rules", type=Path, help="the rendered rules")
+    parser.add_argument("--check", action="store_true", help="only read the rules")
+    arguments = parser.parse_args()
+    try:
+        policy = Policy(documents.read(arguments.rules, Rules).rules)
+    except Refused as refused:
+        sys.exit(str(refused))
+    if not arguments.check:
+        asyncio.run(serve(policy, socket.socket(fileno=_LISTENING)))
