@@ -29,7 +29,7 @@ FILTERING = OFF.sub(
     ANSWERS.replace(
         "server: 10.0.0.26, port: 2525}}",
         'server: 10.0.0.26, port: 2525, filtering: {{antispam: "off", antivirus: false, dkim: box}}}}',
-    ),
+    ).replace("access:\n", 'access:\n  - {{sender: "*@passes.example", action: bypass}}\n'),
 )
 # In pieces, so that no scanner takes this file for one.
 EICAR = b"X5O!P%@AP[4\\PZX54(P^)7CC)7}$EICAR" + b"-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
@@ -189,6 +189,20 @@ def test_lists_of_senders(filtering: Lab) -> None:
     filtering.outside.host("192.0.2.66/24")
     neighbour = Client(filtering.outside, OUTSIDE_BOX, "192.0.2.66")
     assert "block list" in send(filtering, letter("blocked by network").as_bytes(), client=neighbour)
+
+
+def test_a_rule_that_bypasses_is_about_spam_alone(filtering: Lab) -> None:
+    spam = letter("spam that passes", REFUSED, "x@passes.example").as_bytes()
+    assert send(filtering, spam, sender="x@passes.example") == "250"
+    assert verdict(delivered(filtering, "spam that passes")[0])[0] == "clean"
+    virus = attached("virus that would pass", EICAR, "eicar.com")
+    assert "virus found" in send(filtering, virus, sender="x@passes.example")
+
+
+def test_nobody_writes_the_rules_answer_himself(filtering: Lab) -> None:
+    forged = letter("gtube with an answer", REFUSED)
+    forged["X-Postern-Access"] = "bypass"
+    assert "554 b'5.7.1 refused as spam" in send(filtering, forged.as_bytes())
 
 
 def test_swaks_sees_it_too(filtering: Lab) -> None:
