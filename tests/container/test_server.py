@@ -244,6 +244,19 @@ def test_users_hand_in_mail_under_their_own_addresses(server: Server, port: int)
     )
 
 
+def test_a_user_does_not_write_the_rules_answer(server: Server) -> None:
+    """Two answers stand in the queue, ours first; none leaves the box."""
+    text = b"X-Postern-Access: bypass\r\n" + letter("my own answer")
+    with submit(server, 587) as client:
+        client.login("ann@example.com", ANN)
+        client.say("MAIL FROM:<ann@example.com>")
+        assert client.say("RCPT TO:<bob@example.com>")[0] == 250
+        assert client.data(text)[0] == 250
+    server.arrives("bob@example.com", "my own answer")
+    words = ("fetch", "-u", "bob@example.com", "hdr", "mailbox", "INBOX", "subject", "my own answer")
+    assert "X-Postern-Access" not in server.box.run("doveadm", *words).stdout
+
+
 def test_spam_goes_to_the_bulk_folder(server: Server) -> None:
     text = b"X-Postern-Verdict: spam\r\n" + letter("cheap")
     assert _lmtp(server, "ann@example.com", text).startswith("250 ")
