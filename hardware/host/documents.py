@@ -16,8 +16,7 @@ from hardware.host.errors import Problem, Refused, refuse
 class Frozen(BaseModel):
     """A value: it cannot be changed, and a key that it does not know is refused."""
 
-    # Built when first used: the parts of a document are never needed alone, and every start of a box waits for this.
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class _Dumper(yaml.SafeDumper):

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from hardware.host import run
+from overlays.render import all_units
 from tests.container.box import Box, box, until
 from tests.container.lab import DESK_BOX, INSIDE_BOX, OUTSIDE_BOX, Lab
 from tests.container.network import Segment, segments
@@ -81,6 +82,13 @@ def bait(factory: Box) -> Iterator[list[tuple[Segment, str]]]:
     with run.spawn(factory.command("python3", "-I", "-c", _LISTENER)):
         until(lambda: factory.run("ss", "-Hltu").stdout.count(str(BAIT)) == 2, "the listener")
         yield list(zip(factory.segments, addresses, strict=True))
+
+
+def test_whatever_apply_starts_waits_for_the_init_fence(factory: Box) -> None:
+    """Apply itself does not: it would have all mail wait for it."""
+    for unit in all_units():
+        before = factory.run("systemctl", "list-dependencies", "--after", "--all", "--plain", "--no-pager", unit).stdout
+        assert "postern-fence.service" in before.split(), unit
 
 
 def test_before_setup_only_port1_is_up_and_nothing_listens(factory: Box) -> None:

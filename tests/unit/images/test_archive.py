@@ -15,7 +15,7 @@ from hardware.host.errors import Refused
 from images import archive
 from images.store import Store
 
-MAIN, SECURITY = "http://main.example.org/debian", "http://security.example.org/debian-security"
+MAIN, SECURITY = "http://main.example.org", "http://security.example.org"
 RELEASE = """-----BEGIN PGP SIGNED MESSAGE-----
 Hash: SHA256
 
