@@ -127,7 +127,7 @@ def test_the_server_is_given_the_trace_that_shows_where_it_came_from(gateway: La
     gateway.until_empty()
     (message,) = _arrived(gateway.example_org, "traced")
     assert re.match(
-        rb"Received: from client.example.net \(unknown \[192.0.2.77\]\).*?by mx1.mail.example.org",
+        rb"Received: from client.example.net \(client.example.net \[192.0.2.77\]\).*?by mx1.mail.example.org",
         message.content,
         re.DOTALL,
     )

@@ -74,7 +74,8 @@ def test_yaml() -> None:
         "{extends: default, rules: {line-length: {max: 120}, document-start: disable, braces: {max-spaces-inside: 1},"
     )
     rules += " comments: {min-spaces-from-content: 1}}}"
-    lint("yamllint", "--strict", "-d", rules, *tracked("*.yaml", "*.yml"))
+    # What a template writes in one line for a program is not for people to read.
+    lint("yamllint", "--strict", "-d", rules, *tracked("*.yaml", "*.yml", ":!tests/golden"))
 
 
 def test_shell() -> None:

@@ -11,7 +11,7 @@ from overlays.overlay import FOLDER, overlays
 
 FILES = sorted(path for path in FOLDER.glob("*/rootfs/**/*") if path.is_file() and not path.is_symlink())
 TEMPLATES = [path for path in FILES if path.suffix == ".j2"]
-LONGEST = 140  # lines
+LONGEST = 150  # lines
 _TAG = re.compile(r"{%-?\s*(\w+)")
 
 
