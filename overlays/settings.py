@@ -20,7 +20,9 @@ from overlays.domains import settings as domains_concern
 from overlays.filtering import settings as filtering_concern
 from overlays.mailhost.settings import MailhostSettings
 from overlays.network.settings import NetworkSettings, Port, PortService
-from overlays.values import AnyAddress, Reason
+from overlays.quarantine.policy import DomainPolicy, Policy, Senders, SpamAction
+from overlays.quarantine.settings import QuarantineSettings
+from overlays.values import AnyAddress, Reason, sender_kinds
 from overlays.web import settings as web_concern
 
 WORKING_MODES = (OperationMode.GATEWAY,)
@@ -57,6 +59,7 @@ class Settings(Frozen):
     access: tuple[access_concern.AccessRule, ...] = ()
     web: web_concern.WebSettings = web_concern.WebSettings()
     filtering: filtering_concern.FilteringSettings = filtering_concern.FilteringSettings()
+    quarantine: QuarantineSettings = QuarantineSettings()
 
     @property
     def own_domains(self) -> tuple[str, ...]:
@@ -100,6 +103,18 @@ class Settings(Frozen):
         """What each protected domain wants of the filter, a row for every form of its name."""
         named = [(name, domain.filtering) for domain in self.domains for name in domain.names]
         return filtering_concern.rows(self.filtering, named)
+
+    @property
+    def quarantine_policy(self) -> str:
+        """What the quarantine's agent goes by, as JSON in one line."""
+        policy = Policy(
+            domains={row.name: _domain_policy(row) for row in self.filtering_rows},
+            others=_domain_policy(self.filtering_outgoing),
+            welcome=_senders(self.filtering.welcome),
+            block=_senders(self.filtering.block),
+            subject_mark=self.filtering.subject_tag,
+        )
+        return policy.model_dump_json()
 
     @property
     def filtering_outgoing(self) -> filtering_concern.Row:
@@ -180,6 +195,21 @@ class Secrets(Frozen):
             return self
         made = make_hash(self.admin.password.get_secret_value())
         return self.model_copy(update={"admin": AdminSecrets.model_validate({"password_hash": made})})
+
+
+def _senders(listed: tuple[str, ...]) -> Senders:
+    return Senders.model_validate(sender_kinds(listed))
+
+
+def _domain_policy(row: filtering_concern.Row) -> DomainPolicy:
+    """What the quarantine's agent does for one domain."""
+    return DomainPolicy(
+        threshold=filtering_concern.THRESHOLDS[row.chosen.antispam].tag,
+        antivirus=row.chosen.antivirus,
+        spam=SpamAction(row.chosen.spam.value),
+        welcome=_senders(row.domain.welcome),
+        block=_senders(row.domain.block),
+    )
 
 
 def parse_answers(text: str, source: str) -> Settings:

@@ -302,6 +302,7 @@ WRONG: list[tuple[str, object, str]] = [
         "access.0.client.0: 10.0.0.1/24 has bits beyond its length: 10.0.0.0/24 is right",
     ),
     ("access/0/client", [], "access.0.client: names no client: such as 10.0.0.0/24 is right"),
+    ("quarantine", {"retention_days": 0}, "quarantine.retention_days: "),
     ("access/0/action", "accept", "access.0.action: cannot be 'accept': 'relay' or 'reject' would be right"),
     (
         "access/1",
