@@ -21,8 +21,10 @@ from overlays.filtering import settings as filtering_concern
 from overlays.mailboxes.settings import MailboxesSettings
 from overlays.mailhost.settings import MailhostSettings
 from overlays.network.settings import MAILBOX_SERVICES, NetworkSettings, Port, PortService
+from overlays.quarantine.policy import DomainPolicy, Policy, Senders, SpamAction
+from overlays.quarantine.settings import QuarantineSettings
 from overlays.users import settings as users_concern
-from overlays.values import AnyAddress, AnyNetwork, Mailbox, Reason
+from overlays.values import AnyAddress, AnyNetwork, Mailbox, Reason, sender_kinds
 from overlays.web import settings as web_concern
 
 WORKING_MODES = (OperationMode.GATEWAY, OperationMode.SERVER)
@@ -59,6 +61,7 @@ class Settings(Frozen):
     access: tuple[access_concern.AccessRule, ...] = ()
     web: web_concern.WebSettings = web_concern.WebSettings()
     filtering: filtering_concern.FilteringSettings = filtering_concern.FilteringSettings()
+    quarantine: QuarantineSettings = QuarantineSettings()
     mailboxes: MailboxesSettings = MailboxesSettings()
     users: tuple[users_concern.User, ...] = Field(
         (), description="who gets a mailbox in server mode; `postern users` looks after them from then on"
@@ -159,6 +162,18 @@ class Settings(Frozen):
         return filtering_concern.rows(self.filtering, named)
 
     @property
+    def quarantine_policy(self) -> str:
+        """What the quarantine's agent goes by, as JSON in one line."""
+        policy = Policy(
+            domains={row.name: _domain_policy(row) for row in self.filtering_rows},
+            others=_domain_policy(self.filtering_outgoing),
+            welcome=_senders(self.filtering.welcome),
+            block=_senders(self.filtering.block),
+            subject_mark=self.filtering.subject_tag,
+        )
+        return policy.model_dump_json()
+
+    @property
     def filtering_outgoing(self) -> filtering_concern.Row:
         return filtering_concern.outgoing_row(self.filtering)
 
@@ -243,6 +258,21 @@ class Secrets(Frozen):
     def without_users(self) -> Secrets:
         """What a generation keeps."""
         return self.model_copy(update={"users": {}})
+
+
+def _senders(listed: tuple[str, ...]) -> Senders:
+    return Senders.model_validate(sender_kinds(listed))
+
+
+def _domain_policy(row: filtering_concern.Row) -> DomainPolicy:
+    """What the quarantine's agent does for one domain."""
+    return DomainPolicy(
+        threshold=filtering_concern.THRESHOLDS[row.chosen.antispam].tag,
+        antivirus=row.chosen.antivirus,
+        spam=SpamAction(row.chosen.spam.value),
+        welcome=_senders(row.domain.welcome),
+        block=_senders(row.domain.block),
+    )
 
 
 def parse_answers(text: str, source: str) -> Settings:

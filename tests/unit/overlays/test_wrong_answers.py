@@ -352,6 +352,7 @@ WRONG: list[tuple[str, object, str]] = [
         {"client": "10.0.0.66", "sender": "*@example.com", "action": "discard"},
         "access.1.client: 10.0.0.66/32 is decided by rule 0 before",
     ),
+    ("quarantine", {"retention_days": 0}, "quarantine.retention_days: "),
     (
         "access/1",
         {"client": "10.0.0.66", "action": "reject"},

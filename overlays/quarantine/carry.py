@@ -1,0 +1,76 @@
+"""On with a message: by SMTP to Postfix behind the filter, by LMTP into the store. An answer of 250, or it did not
+happen."""
+
+from __future__ import annotations
+
+import smtplib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from overlays.quarantine import message
+from overlays.quarantine.policy import Kind
+
+ONWARD = ("127.0.0.1", 10026)  # Postfix without filter and header checks: what goes in here is not judged again
+STORE = "/run/dovecot/lmtp"
+_PATIENCE = 120.0
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A message with its envelope's sender, empty for a report that nobody must answer."""
+
+    sender: str
+    raw: bytes
+
+
+class NotTaken(Exception):
+    """The next hop did not say 250. `final`: it never will."""
+
+    def __init__(self, said: str, *, final: bool = False) -> None:
+        super().__init__(said)
+        self.final = final
+
+
+def onward(letter: Letter, recipients: Sequence[str]) -> dict[str, str]:
+    """Hand on to Postfix in one transaction. Returns what was said of each recipient whom it did not take."""
+    header = letter.raw.partition(b"\r\n\r\n")[0]
+    plain = header.isascii() and all(address.isascii() for address in (letter.sender, *recipients))
+    refused: dict[str, str] = {}
+    try:
+        with smtplib.SMTP(*ONWARD, local_hostname="localhost", timeout=_PATIENCE) as way:
+            way.ehlo()
+            _say(way, "MAIL", f"FROM:<{letter.sender}> BODY=8BITMIME{'' if plain else ' SMTPUTF8'}")
+            for recipient in recipients:
+                try:
+                    _say(way, "RCPT", f"TO:<{recipient}>")
+                except NotTaken as failure:
+                    refused[recipient] = str(failure)
+            if len(refused) < len(recipients):
+                _expect(*way.data(letter.raw))
+    except (OSError, smtplib.SMTPException, NotTaken) as failure:
+        return {recipient: refused.get(recipient, str(failure)) for recipient in recipients}
+    return refused
+
+
+def into_store(letter: Letter, owner: str, recipient: str, kind: Kind) -> None:
+    """File a message into a mailbox, with what a release needs to know. Raises `NotTaken`."""
+    notes = [(message.RECIPIENT, recipient), (message.SENDER, letter.sender), (message.KIND, kind.value)]
+    try:
+        with smtplib.LMTP(STORE, local_hostname="localhost", timeout=_PATIENCE) as way:
+            way.ehlo()
+            _say(way, "MAIL", f"FROM:<{letter.sender if letter.sender.isascii() else ''}>")
+            _say(way, "RCPT", f"TO:<{owner}>")
+            _expect(*way.data(message.with_fields(letter.raw, notes)))
+    except (OSError, smtplib.SMTPException) as failure:
+        raise NotTaken(str(failure)) from failure
+
+
+def _say(way: smtplib.SMTP, verb: str, rest: str) -> None:
+    """A command as it is: smtplib's own would read an address and write it anew."""
+    way.command_encoding = "utf-8"
+    _expect(*way.docmd(verb, rest))
+
+
+def _expect(code: int, text: bytes) -> None:
+    if code != 250:
+        raise NotTaken(f"{code} {text.decode(errors='replace')}", final=code >= 500)

@@ -1,0 +1,155 @@
+"""What the daemons of the quarantine go by: rendered from the settings, and the one place where a recipient's lot is
+decided."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from pathlib import Path
+
+from hardware.host.documents import Frozen
+
+POLICY = Path("/etc/postern/quarantine.json")
+SYSTEM = "system@quarantine.invalid"  # whose mailbox is the system quarantine
+
+# What may name a mailbox: it becomes the name of a folder. Anything else is kept for the administrator.
+_OWNER = re.compile(r"[a-z0-9_](?:[a-z0-9_+=-]|\.(?!\.))*@[a-z0-9-]+(?:\.[a-z0-9-]+)+")
+
+
+class Kind(StrEnum):
+    """Why a message is kept."""
+
+    SPAM = "spam"
+    VIRUS = "virus"
+    BULK = "bulk"  # spam for somebody who has no quarantine here
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Who a message says that it is from (envelope and header, in lower case), and the client that brought it."""
+
+    addresses: tuple[str, ...] = ()
+    client: IPv4Address | IPv6Address | None = None
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the filter says of a message."""
+
+    score: float
+    virus: bool = False
+
+
+class SpamAction(StrEnum):
+    """What becomes of a message whose score reaches its recipient's threshold."""
+
+    QUARANTINE = "quarantine"
+    SUBJECT = "subject"
+    HEADER = "header"
+
+
+class Senders(Frozen):
+    """A list of senders: addresses and domains in lower case, and networks of clients."""
+
+    addresses: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
+    networks: tuple[IPv4Network | IPv6Network, ...] = ()
+
+    def have(self, origin: Origin) -> bool:
+        client = origin.client
+        return any(address in self.addresses or domain_of(address) in self.domains for address in origin.addresses) or (
+            client is not None
+            and any(client.version == network.version and client in network for network in self.networks)
+        )
+
+
+class DomainPolicy(Frozen):
+    """How messages to one protected domain are judged. Without a threshold nothing is spam."""
+
+    threshold: float | None = None
+    antivirus: bool = True
+    spam: SpamAction = SpamAction.QUARANTINE
+    welcome: Senders = Senders()
+    block: Senders = Senders()
+
+
+class Policy(Frozen):
+    """Everything that the agent knows of the settings."""
+
+    domains: dict[str, DomainPolicy]
+    others: DomainPolicy = DomainPolicy()  # recipients outside: messages that go out
+    welcome: Senders = Senders()
+    block: Senders = Senders()
+    subject_mark: str = "[SPAM]"
+
+    def of(self, recipient: str) -> DomainPolicy:
+        return self.domains.get(domain_of(recipient), self.others)
+
+    def protects(self, recipient: str) -> bool:
+        return domain_of(recipient) in self.domains
+
+
+class Way(StrEnum):
+    """What happens to a message for one recipient."""
+
+    DELIVER = "deliver"
+    MARK_SUBJECT = "mark subject"
+    MARK_HEADER = "mark header"
+    KEEP = "keep"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One recipient's lot: for `KEEP`, in whose mailbox and why."""
+
+    way: Way
+    owner: str = ""
+    kind: Kind = Kind.SPAM
+
+
+def domain_of(address: str) -> str:
+    return address.rpartition("@")[2].lower()
+
+
+def owner_of(recipient: str) -> str:
+    """Whose mailbox keeps mail to this address: its own, where its name can be a folder's."""
+    name = recipient.lower()
+    return name if _OWNER.fullmatch(name) else SYSTEM
+
+
+def decide(
+    policy: Policy, judgement: Judgement, origin: Origin, recipient: str, personal: Collection[str] = ()
+) -> Decision:
+    """What becomes of a message for this recipient, whose own welcome list is `personal`."""
+    domain = policy.of(recipient)
+    if judgement.virus and domain.antivirus:
+        return Decision(Way.KEEP, SYSTEM, Kind.VIRUS)
+    if not _unwanted(policy, domain, judgement.score, origin, personal):
+        return Decision(Way.DELIVER)
+    if domain.spam is SpamAction.SUBJECT:
+        return Decision(Way.MARK_SUBJECT)
+    if domain.spam is SpamAction.HEADER:
+        return Decision(Way.MARK_HEADER)
+    if not policy.protects(recipient):
+        return Decision(Way.KEEP, SYSTEM, Kind.BULK)
+    return Decision(Way.KEEP, owner_of(recipient))
+
+
+def _unwanted(policy: Policy, domain: DomainPolicy, score: float, origin: Origin, personal: Collection[str]) -> bool:
+    """The lists in their order (the system's, the domain's, the person's; welcome before block), then the score."""
+    for lists in (policy, domain):
+        if lists.welcome.have(origin):
+            return False
+        if lists.block.have(origin):
+            return True
+    if any(address in personal for address in origin.addresses):
+        return False
+    return domain.threshold is not None and score >= domain.threshold
+
+
+def load(path: Path = POLICY) -> Policy:
+    """The policy in force. It is read for each message: there is nothing to reload."""
+    return Policy.model_validate_json(path.read_bytes())

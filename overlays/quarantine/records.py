@@ -1,0 +1,78 @@
+"""What the quarantine remembers beside the messages: who has any, whose mail they welcome, and what was reported.
+
+One SQLite file under /var. A message is never here: losing the file loses no mail.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+RECORDS = Path("/var/lib/postern-quarantine/records.sqlite")
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS owner (name TEXT PRIMARY KEY, reported INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS welcome (owner TEXT, sender TEXT, PRIMARY KEY (owner, sender)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS day (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True)
+class Records:
+    """The file; each call opens it anew, so that daemons may share it."""
+
+    path: Path = RECORDS
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        connection = sqlite3.connect(self.path, timeout=20)
+        try:
+            with connection:
+                connection.executescript(_SCHEMA)
+                yield connection
+        finally:
+            connection.close()
+
+    def add_owner(self, name: str) -> None:
+        """Remember that this mailbox has something. It is said before anything is filed."""
+        with self._open() as now:
+            now.execute("INSERT OR IGNORE INTO owner (name) VALUES (?)", (name,))
+
+    def owners(self) -> list[str]:
+        with self._open() as now:
+            return [name for (name,) in now.execute("SELECT name FROM owner ORDER BY name")]
+
+    def reported(self, owner: str) -> int:
+        """The highest UID that a report has told of."""
+        with self._open() as now:
+            row = now.execute("SELECT reported FROM owner WHERE name = ?", (owner,)).fetchone()
+        return int(row[0]) if row else 0
+
+    def set_reported(self, owner: str, uid: int) -> None:
+        with self._open() as now:
+            now.execute("UPDATE owner SET reported = ? WHERE name = ?", (uid, owner))
+
+    def welcome(self, owner: str, sender: str) -> None:
+        """From now on this owner wants this sender's mail."""
+        with self._open() as now:
+            now.execute("INSERT OR IGNORE INTO welcome VALUES (?, ?)", (owner, sender.lower()))
+
+    def unwelcome(self, owner: str, sender: str) -> None:
+        with self._open() as now:
+            now.execute("DELETE FROM welcome WHERE owner = ? AND sender = ?", (owner, sender.lower()))
+
+    def welcomed(self, owner: str) -> list[str]:
+        with self._open() as now:
+            return [sender for (sender,) in now.execute("SELECT sender FROM welcome WHERE owner = ?", (owner,))]
+
+    def last(self, name: str) -> str:
+        """When something was last done that is done once a day."""
+        with self._open() as now:
+            row = now.execute("SELECT value FROM day WHERE name = ?", (name,)).fetchone()
+        return str(row[0]) if row else ""
+
+    def set_last(self, name: str, value: str) -> None:
+        with self._open() as now:
+            now.execute("INSERT OR REPLACE INTO day VALUES (?, ?)", (name, value))

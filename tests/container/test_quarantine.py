@@ -1,0 +1,74 @@
+"""The agent on the real box: each recipient of one message gets what is theirs, once, also when a next hop was away."""
+
+from __future__ import annotations
+
+import smtplib
+from collections.abc import Iterator
+
+import pytest
+
+from tests.container.box import until
+from tests.container.lab import Lab
+
+
+def hand_over(lab: Lab, subject: str, score: float, *recipients: str) -> list[str]:
+    """Give a message to the agent as Postfix does; the code of each recipient's answer."""
+    message = f"From: eve@outside.example\r\nSubject: {subject}\r\nX-Postern-Score: {score}\r\n\r\nhello\r\n"
+    with smtplib.LMTP(str(lab.box.path("run/postern-quarantine/agent.sock"))) as agent:
+        agent.ehlo()
+        assert agent.mail("eve@outside.example")[0] == 250
+        for recipient in recipients:
+            assert agent.rcpt(recipient)[0] == 250
+        first = agent.data(message.encode())[0]
+        return [str(first), *(str(agent.getreply()[0]) for _ in recipients[1:])]
+
+
+def kept(lab: Lab, owner: str, subject: str) -> int:
+    """How many such messages are in somebody's quarantine."""
+    words = ("doveadm", "search", "-u", owner, "mailbox", "Quarantine", "subject", subject)
+    return len(lab.box.run(*words).stdout.split("\n")) - 1
+
+
+def arrived(lab: Lab, subject: str) -> list[str]:
+    line = f"Subject: {subject}\r\n".encode()
+    return sorted(
+        to for server in lab.servers for one in server.received() if line in one.content for to in one.recipients
+    )
+
+
+@pytest.fixture
+def away(gateway: Lab) -> Iterator[Lab]:
+    """The store is stopped, and comes back at the end."""
+    gateway.box.run("systemctl", "stop", "dovecot.service")
+    yield gateway
+    gateway.box.run("systemctl", "start", "dovecot.service")
+
+
+def test_each_of_three_recipients_gets_what_is_theirs(gateway: Lab) -> None:
+    said = hand_over(gateway, "three", 7, "ann@example.com", "bob@example.net", "tom@outside.example")
+    assert said == ["250", "250", "250"]
+    until(lambda: arrived(gateway, "three") == ["tom@outside.example"], "the outsider's copy")
+    assert kept(gateway, "ann@example.com", "three") == 1
+    assert kept(gateway, "bob@example.net", "three") == 1
+    assert kept(gateway, "tom@outside.example", "three") == 0
+
+
+def test_what_is_not_spam_goes_on_unchanged(gateway: Lab) -> None:
+    assert hand_over(gateway, "clean", 1, "ann@example.com") == ["250"]
+    until(lambda: arrived(gateway, "clean") == ["ann@example.com"], "the message")
+    assert kept(gateway, "ann@example.com", "clean") == 0
+
+
+def test_while_the_store_is_away_postfix_keeps_the_message(away: Lab) -> None:
+    assert hand_over(away, "away", 7, "ann@example.com", "tom@outside.example") == ["451", "250"]
+    away.box.run("systemctl", "start", "dovecot.service")
+    until(lambda: hand_over(away, "away", 7, "ann@example.com") == ["250"], "the store")
+    assert kept(away, "ann@example.com", "away") == 1
+    until(lambda: arrived(away, "away") == ["tom@outside.example"], "the outsider's copy")
+
+
+def test_the_way_behind_the_filter_is_the_agents_alone(gateway: Lab) -> None:
+    script = "import socket; socket.create_connection(('127.0.0.1', 10026), 5)"
+    as_other = ("setpriv", "--reuid", "33", "--clear-groups", "python3", "-I", "-c", script)
+    assert "refused" in gateway.box.run(*as_other, check=False).stderr
+    assert gateway.box.run("python3", "-I", "-c", script).status == 0
