@@ -21,7 +21,8 @@ from tests.peers import Peers
 OFF = re.compile(r"^filtering:.*\n", re.MULTILINE)
 FILTERING = OFF.sub(
     """filtering:
-  outgoing: {{antispam: low, antivirus: true}}
+  incoming: {{spam: header}}
+  outgoing: {{antispam: low, antivirus: true, spam: header}}
   greylisting: {{enabled: false}}
   block: [bad.example, 192.0.2.66]
   welcome: [friend@example.edu]

@@ -4,11 +4,27 @@ from __future__ import annotations
 
 import smtplib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.container.box import until
-from tests.container.lab import Lab
+from tests.container.lab import Lab, lab
+from tests.container.test_filtering import FILTERING, SENDER, SPAM, letter, send
+from tests.peers import Peers
+
+KEEPING = (
+    FILTERING.replace("  incoming: {{spam: header}}\n", "")
+    .replace(", spam: header", "")
+    .replace('port: 26, verify: "off"', f'port: 26, verify: "off", filtering: {{{{welcome: [{SENDER}]}}}}')
+)
+
+
+@pytest.fixture(scope="module")
+def gateway(root: Path, peers: Peers) -> Iterator[Lab]:
+    """A box that keeps the spam which it does not refuse."""
+    with lab(root, peers, KEEPING, "qu") as made:
+        yield made
 
 
 def hand_over(lab: Lab, subject: str, score: float, *recipients: str) -> list[str]:
@@ -72,3 +88,22 @@ def test_the_way_behind_the_filter_is_the_agents_alone(gateway: Lab) -> None:
     as_other = ("setpriv", "--reuid", "33", "--clear-groups", "python3", "-I", "-c", script)
     assert "refused" in gateway.box.run(*as_other, check=False).stderr
     assert gateway.box.run("python3", "-I", "-c", script).status == 0
+
+
+def test_spam_for_three_from_the_world_gives_each_what_is_theirs(gateway: Lab) -> None:
+    """One who has it kept, one who does not filter, one whose domain welcomes the sender."""
+    everyone = ("ann@example.com", "cid@example.net", "eve@example.org")
+    assert send(gateway, letter("spam for three", SPAM).as_bytes(), *everyone) == "250"
+    until(lambda: arrived(gateway, "spam for three") == ["cid@example.net", "eve@example.org"], "the two copies")
+    gateway.until_empty()
+    assert [kept(gateway, owner, "spam for three") for owner in everyone] == [1, 0, 0]
+    assert arrived(gateway, "spam for three") == ["cid@example.net", "eve@example.org"]
+
+
+def test_what_the_world_says_of_its_own_mail_has_no_effect(gateway: Lab) -> None:
+    forged = letter("forged verdict", SPAM)
+    forged["X-Postern-Verdict"], forged["X-Postern-Score"] = "clean", "-10"
+    assert send(gateway, forged.as_bytes()) == "250"
+    until(lambda: kept(gateway, "ann@example.com", "forged verdict") == 1, "the quarantine")
+    gateway.until_empty()
+    assert arrived(gateway, "forged verdict") == []
