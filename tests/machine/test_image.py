@@ -22,10 +22,10 @@ PRIVATE_KEY = re.compile(rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----\s+[A-Za-z
 PASSWORD_HASH = re.compile(
     rb"\$(?:1|2[aby]|5|6|7|y|gy)\$[./=,A-Za-z0-9]{2,64}\$(?:[./A-Za-z0-9]{2,64}\$)?[./A-Za-z0-9]{22,}"
 )
-# Published with the programs: what GnuTLS, libcrypt and nettle test themselves with, and what sshd compares the
-# password of nobody with.
-SELF_TESTS = ("libgnutls.so.30",)
-KNOWN = (b"$2a$00$abcdefgh", b"$2a$10$xxxxxxxx")
+# Published with the programs: what GnuTLS, Dovecot, libcrypt and nettle test themselves with, and what sshd compares
+# the password of nobody with.
+SELF_TESTS = ("libgnutls.so.30", "libdovecot.so.0")
+KNOWN = (b"$2a$00$abcdefgh", b"$2a$10$xxxxxxxx", b"$5$rounds=1000$0123456789abcdef", b"$6$rounds=1000$0123456789abcdef")
 BLOCK = 1 << 20
 
 
