@@ -84,3 +84,8 @@ def test_nobody_logs_in_and_nothing_listens_to_the_network(gateway: Lab) -> None
     assert gateway.box.run("doveadm", "auth", "test", "ann@example.com", "", check=False).status != 0
     listening = gateway.box.run("ss", "-Hltunp").stdout
     assert "dovecot" not in listening
+
+
+def test_the_script_is_compiled_once(gateway: Lab) -> None:
+    deliver(gateway, "dora@example.com")
+    assert "svbin" not in gateway.box.journal("--unit=dovecot.service")
