@@ -10,12 +10,12 @@ import pytest
 
 from tests.container.box import until
 from tests.container.lab import Lab, lab
-from tests.container.test_filtering import FILTERING, SENDER, SPAM, letter, send
+from tests.container.test_filtering import FILTERING, SENDER, SPAM, dns, letter, send
 from tests.peers import Peers
 
 KEEPING = (
     FILTERING.replace("  incoming: {{spam: header}}\n", "")
-    .replace(", spam: header", "")
+    .replace("antispam: low, antivirus: true, spam: header", "antivirus: true")
     .replace('port: 26, verify: "off"', f'port: 26, verify: "off", filtering: {{{{welcome: [{SENDER}]}}}}')
 )
 
@@ -24,6 +24,7 @@ KEEPING = (
 def gateway(root: Path, peers: Peers) -> Iterator[Lab]:
     """A box that keeps the spam which it does not refuse."""
     with lab(root, peers, KEEPING, "qu") as made:
+        until(lambda: dns(made) == "answers", "DNS", lambda: dns(made))
         yield made
 
 
