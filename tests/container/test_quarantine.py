@@ -62,11 +62,11 @@ def away(gateway: Lab) -> Iterator[Lab]:
 
 
 def test_each_of_three_recipients_gets_what_is_theirs(gateway: Lab) -> None:
-    said = hand_over(gateway, "three", 7, "ann@example.com", "bob@example.net", "tom@outside.example")
+    said = hand_over(gateway, "three", 7, "ann@example.com", "bob@example.org", "tom@outside.example")
     assert said == ["250", "250", "250"]
     until(lambda: arrived(gateway, "three") == ["tom@outside.example"], "the outsider's copy")
     assert kept(gateway, "ann@example.com", "three") == 1
-    assert kept(gateway, "bob@example.net", "three") == 1
+    assert kept(gateway, "bob@example.org", "three") == 1
     assert kept(gateway, "tom@outside.example", "three") == 0
 
 
