@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,8 @@ POSTFIX = Path("etc/postfix/main.cf")
 COLUMNS = ("address", "name", "quota_mib", "aliases", "password_hash")
 _PLAIN = "password"  # a column that an import may have in place of the hashes
 _MAPS = ("recipients", "aliases", "senders")
+_DOVECOT_RUNS = Path("run/dovecot/master.pid")
+_DOVECOT_LOOKS = 1.1  # seconds: it asks once in each whole second whether a table is newer
 
 MakeHash = Callable[[str], str]
 
@@ -135,13 +138,15 @@ def _row(cells: dict[str, str], source: str, make_hash: MakeHash) -> Row:
 
 
 def publish(root: Path, rows: Iterable[Row]) -> None:
-    """What Dovecot and Postfix read, made anew from the rows."""
+    """What Dovecot and Postfix read, made anew from the rows. Postfix takes mail for a user when Dovecot knows him."""
     folder = root / PUBLISHED
     folder.mkdir(parents=True, exist_ok=True, mode=0o755)
     everyone = list(rows)
     dovecot = (0, _group_of_dovecot(root)) if os.geteuid() == 0 else None
     for name, text in (("passwords", _passwords(everyone)), ("mailboxes", _mailboxes(everyone))):
         _write_newer(folder / name, "".join(text), dovecot)
+    if (root / _DOVECOT_RUNS).exists():
+        time.sleep(_DOVECOT_LOOKS)
     for name, lines in zip(_MAPS, (_recipients, _aliases, _senders), strict=True):
         files.write(folder / name, "".join(f"{key} {value}\n" for key, value in lines(everyone)))
         run(["postmap", f"lmdb:{folder / name}"], timeout=300)
