@@ -22,7 +22,7 @@ from images.steps.squash import Level
 from images.steps.tree import Tree
 from images.store import Store
 from images.tools import Tools
-from tests.peers import Peers, peers_tree
+from tests.peers import Peers, browser_tree, peers_tree
 
 # Minutes each, most of it waiting for one box: begun first, so that no core idles at the end of a run.
 LONGEST = ("machine/test_power.py", "machine/test_setup.py", "machine/test_boot.py")
@@ -78,6 +78,12 @@ def tree(store: Store, rootfs: RootFilesystem) -> Tree:
 def peers(store: Store, archive: Archive) -> Peers:
     """The programs that the box is tested with."""
     return peers_tree(store, archive)
+
+
+@pytest.fixture(scope="session")
+def chromium(store: Store, archive: Archive) -> Peers:
+    """The browser that the box's pages are looked at with."""
+    return browser_tree(store, archive)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
-"""The other side of the tests: real programs of Debian 13 (mail clients, scanners), the same on every host.
+"""The other side of the tests: real programs of Debian 13 (mail clients, scanners, a browser), the same on every host.
 
-They live in a tree of their own in the cache, and run through chroot in a mount namespace that ends with them. In there
-the host's file system is at `/host`.
+They live in trees of their own in the cache, and run through chroot in a mount namespace that ends with them. In there
+the host's file system is at `/host`, and `/tmp` is empty.
 """
 
 from __future__ import annotations
@@ -29,11 +29,13 @@ PACKAGES = (
     "postfix",  # for smtp-source
     "swaks",
 )
+BROWSER = ("chromium", "coreutils", "dash", "fonts-dejavu-core")
 HOST = Path("/host")
 
 # $1 is the tree, the rest the command. The mounts are seen by nobody else, and go with the last of its processes.
 _ENTER = """
 mount --rbind /dev "$1/dev" && mount -t proc proc "$1/proc" && mount --rbind / "$1/host" || exit 125
+mount -t tmpfs tmp "$1/tmp" || exit 125
 root=$1; shift
 exec chroot "$root" "$@"
 """
@@ -54,9 +56,18 @@ class Peers:
 
 def peers_tree(store: Store, archive: Archive) -> Peers:
     """The peers for this state of the archive (ten seconds when they are not cached)."""
-    digest = digest_of("peers 4", archive.suite, archive.state, *PACKAGES)
-    folder = store.made("peers", digest, lambda partial: _make(partial / "root", archive))
-    store.trim("peers", 2)
+    return _tree("peers", PACKAGES, store, archive)
+
+
+def browser_tree(store: Store, archive: Archive) -> Peers:
+    """Chromium for this state of the archive (half a minute when it is not cached)."""
+    return _tree("browser", BROWSER, store, archive)
+
+
+def _tree(kind: str, packages: tuple[str, ...], store: Store, archive: Archive) -> Peers:
+    digest = digest_of("peers 5", archive.suite, archive.state, *packages)
+    folder = store.made(kind, digest, lambda partial: _make(partial / "root", packages, archive))
+    store.trim(kind, 2)
     return Peers(folder / "root")
 
 
@@ -65,17 +76,19 @@ def inside(path: Path) -> Path:
     return HOST / path.absolute().relative_to("/")
 
 
-def _make(root: Path, archive: Archive) -> None:
-    tools.extract(PACKAGES, archive, root)
+def _make(root: Path, packages: tuple[str, ...], archive: Archive) -> None:
+    tools.extract(packages, archive, root)
     # Nothing was configured: what configuring would have made, and what a program looks up about itself.
-    for folder in ("dev", "proc", "host", "root"):
+    for folder in ("dev", "proc", "host", "root", "tmp"):
         (root / folder).mkdir(exist_ok=True)
     for folder in ("bin", "lib", "lib64", "sbin"):
         if not (root / folder).exists():
             (root / folder).symlink_to(f"usr/{folder}")
     if not (root / "usr/bin/sh").exists():
         (root / "usr/bin/sh").symlink_to("dash")
-    (root / "usr/lib/x86_64-linux-gnu/libblas.so.3").symlink_to("blas/libblas.so.3")  # an alternative; nmap's
+    libraries = root / "usr/lib/x86_64-linux-gnu"
+    if (libraries / "blas").exists():
+        (libraries / "libblas.so.3").symlink_to("blas/libblas.so.3")  # an alternative; nmap's
     etc = root / "etc"
     (etc / "passwd").write_text("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n")
     (etc / "group").write_text("root:x:0:\nnogroup:x:65534:\n")

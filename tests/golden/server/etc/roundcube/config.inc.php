@@ -4,7 +4,7 @@ $config['product_name'] = 'Postern';
 $config['useragent'] = 'Webmail';
 $config['support_url'] = '';
 $config['enable_installer'] = false;
-$config['plugins'] = ['archive', 'hide_blockquote'];
+$config['plugins'] = ['archive', 'hide_blockquote', 'postern'];
 $config['skin'] = 'elastic';
 
 // Sessions, address books and what users prefer. The key encrypts the password of whoever is logged in; the box made it.
