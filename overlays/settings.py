@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Interface
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -18,11 +18,19 @@ from overlays.admin.settings import AdminSecrets, AdminSettings
 from overlays.clock.settings import ClockSettings
 from overlays.domains import settings as domains_concern
 from overlays.mailhost.settings import MailhostSettings
-from overlays.network.settings import NetworkSettings, Port, PortService
+from overlays.network.settings import BRIDGE, NetworkSettings, Port, PortPlan, PortService
+from overlays.transparent import settings as transparent_concern
 from overlays.values import AnyAddress, Reason
 from overlays.web import settings as web_concern
 
-WORKING_MODES = (OperationMode.GATEWAY,)
+WORKING_MODES = (OperationMode.GATEWAY, OperationMode.TRANSPARENT)
+
+
+class PickedUp(NamedTuple):
+    """What connections that were picked up may be meant for, as networkd writes it."""
+
+    family: str
+    everywhere: str
 
 
 class Settings(Frozen):
@@ -37,6 +45,7 @@ class Settings(Frozen):
     domains: tuple[domains_concern.ProtectedDomain, ...] = ()
     access: tuple[access_concern.AccessRule, ...] = ()
     web: web_concern.WebSettings = web_concern.WebSettings()
+    transparent: transparent_concern.TransparentSettings = transparent_concern.TransparentSettings()
 
     @property
     def own_domains(self) -> tuple[str, ...]:
@@ -70,6 +79,26 @@ class Settings(Frozen):
     def home_page(self) -> str:
         """Where the web server leads whoever names no page."""
         return web_concern.home(self.mode)
+
+    @property
+    def bridge_plan(self) -> PortPlan:
+        """Transparent mode's bridge as networkd is told of it."""
+        return self.network.plan(BRIDGE)
+
+    @property
+    def picked_up(self) -> tuple[PickedUp, ...]:
+        """For each IP family of the bridge."""
+        families = {address.version for address in self.bridge_plan.addresses}
+        return tuple(PickedUp(f"ipv{one}", "0.0.0.0/0" if one == 4 else "::/0") for one in sorted(families))
+
+    @property
+    def protected_servers(self) -> tuple[transparent_concern.ProtectedServer, ...]:
+        """What transparent mode watches for."""
+        return transparent_concern.servers(self.transparent, self._known_servers)
+
+    @property
+    def _known_servers(self) -> transparent_concern.Servers:
+        return [(domain.name, domain.server, domain.port) for domain in self.domains]
 
     @property
     def domain_rows(self) -> tuple[domains_concern.Row, ...]:
@@ -180,9 +209,23 @@ def _reasons(settings: Settings, profile: HardwareProfile, secrets: Secrets | No
     yield from access_concern.problems(settings.access)
     yield from web_concern.problems(settings.web, secrets.web if secrets else None)
     yield from _who_gets_in(settings, secrets)
+    yield from _transparent(settings, profile)
     yield from _own_names(settings)
     yield from _servers(settings)
     yield from _names_need_dns(settings)
+
+
+def _transparent(settings: Settings, profile: HardwareProfile) -> Iterator[Reason]:
+    network = settings.network
+    if settings.mode is not OperationMode.TRANSPARENT:
+        if network.bridge:
+            yield Reason("network.bridge", f"{settings.mode} mode has no bridge", "give the ports addresses")
+        return
+    if network.bridge is None:
+        yield Reason("network.bridge", "is missing", "such as bridge: {addresses: [192.0.2.10/24], allow: [ping, ssh]}")
+    elif len(network.bridged(profile.port_names)) < 2:
+        yield Reason("network.ports", "a bridge needs two ports without addresses", "take addresses from the ports")
+    yield from transparent_concern.problems(settings.transparent, settings._known_servers)
 
 
 def _list(words: tuple[str, ...]) -> str:
@@ -190,7 +233,7 @@ def _list(words: tuple[str, ...]) -> str:
 
 
 def _who_gets_in(settings: Settings, secrets: Secrets | None) -> Iterator[Reason]:
-    if not settings.network.allowing(PortService.SMTP):
+    if settings.mode is not OperationMode.TRANSPARENT and not settings.network.allowing(PortService.SMTP):
         yield Reason("network.ports", "no port lets in smtp, so no mail can arrive", "such as allow: [ping, ssh, smtp]")
     if secrets is not None and not secrets.has_password and not settings.admin.keys:
         yield Reason("admin", "nobody could log in: no password and no key", "set admin.password in the secrets file")

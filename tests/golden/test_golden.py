@@ -17,7 +17,7 @@ from overlays.settings import check, parse_answers, parse_secrets
 
 GOLDEN = Path(__file__).parent
 ANSWERS = GOLDEN.parent / "answers"
-EXAMPLES = sorted(path.stem for path in ANSWERS.glob("gateway*.yaml"))
+EXAMPLES = sorted(path.stem for path in ANSWERS.glob("*.yaml") if path.stem != "secrets")
 FACTORY = "factory"
 PROFILE = "fortimail-100"  # four ports, 1 GiB
 

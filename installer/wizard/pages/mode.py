@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hardware.parts import OperationMode
 from hardware.profile import HardwareProfile
 from installer.wizard.draft import Draft
 from installer.wizard.ui import Choice, Head, Ui, Way
@@ -12,13 +13,15 @@ MEANING = {
     "transparent": "sits unseen in the wire before your servers",
     "server": "keeps the mailboxes itself",
 }
+# Transparent mode is set up by an answer file: no page asks for its bridge yet.
+OFFERED = tuple(mode for mode in WORKING_MODES if mode is not OperationMode.TRANSPARENT)
 HELP = """In gateway mode the MX records of your domains point to this box; it checks the mail and passes it on to \
 your own mail servers. Modes that this version cannot run yet are not offered."""
 
 
 def ask(ui: Ui, draft: Draft, profile: HardwareProfile) -> tuple[Draft, Way]:
     """Ask for one of the modes that this version can run on this hardware."""
-    modes = [mode.value for mode in WORKING_MODES if mode in profile.op_modes]
+    modes = [mode.value for mode in OFFERED if mode in profile.op_modes]
     choices = [Choice(mode, MEANING.get(mode, mode)) for mode in modes]
     answer = ui.menu(Head("Operation mode", "What is this box to be?", HELP), choices, draft.mode or modes[0])
     return draft.but(mode=answer.value), answer.way
