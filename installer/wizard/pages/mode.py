@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from hardware.parts import OperationMode
 from hardware.profile import HardwareProfile
 from installer.wizard.draft import Draft
 from installer.wizard.ui import Choice, Head, Ui, Way
-from overlays.settings import WORKING_MODES
 
 MEANING = {
     "gateway": "takes mail for your domains and hands it to their servers",
@@ -19,7 +19,7 @@ this box. Modes that this version cannot run yet are not offered."""
 
 def ask(ui: Ui, draft: Draft, profile: HardwareProfile) -> tuple[Draft, Way]:
     """Ask for one of the modes that this version can run on this hardware."""
-    modes = [mode.value for mode in WORKING_MODES if mode in profile.op_modes]
+    modes = [mode.value for mode in profile.op_modes if mode is not OperationMode.TRANSPARENT]
     choices = [Choice(mode, MEANING.get(mode, mode)) for mode in modes]
     answer = ui.menu(Head("Operation mode", "What is this box to be?", HELP), choices, draft.mode or modes[0])
     return draft.but(mode=answer.value), answer.way
