@@ -85,7 +85,7 @@ class Bridge(Frozen):
     """
 
     addresses: Annotated[tuple[Interface, ...], OneOrMore] = Field(
-        description="where the box is managed: one address, or one of IPv4 and one of IPv6"
+        min_length=1, description="where the box is managed: one address, or one of IPv4 and one of IPv6"
     )
     allow: Annotated[tuple[PortService, ...], OneOrMore] = Field(
         (), description="what the box lets in at these addresses; everything else is dropped"
