@@ -159,10 +159,10 @@ def _trace(client: Client, name: str) -> bytes:
 
 
 def _told(answer: dict[str, Any], fate: Fate) -> str:
-    """The filter's own words to the client, on one line."""
+    """The filter's own words to the client, on one line. It has none for spam."""
     messages = answer.get("messages")
     said = messages.get("smtp_message") if isinstance(messages, dict) else None
     words = " ".join(str(said).split()) if said else ""
     if fate is Fate.REJECT:
-        return f"5.7.1 {words[:200] or 'Message refused'}"
+        return f"5.7.1 {words[:200] or 'refused as spam'}"
     return f"4.7.1 {words[:200] or 'Please try again later'}"

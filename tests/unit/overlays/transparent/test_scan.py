@@ -109,7 +109,7 @@ def test_what_an_answer_comes_to(
     ("said", "fate", "text"),
     [
         ({"action": "reject", "messages": {"smtp_message": "virus\r\nfound"}}, Fate.REJECT, "5.7.1 virus found"),
-        ({"action": "reject"}, Fate.REJECT, "5.7.1 Message refused"),
+        ({"action": "reject"}, Fate.REJECT, "5.7.1 refused as spam"),
         ({"action": "soft reject"}, Fate.DEFER, "4.7.1 Please try again later"),
     ],
 )
