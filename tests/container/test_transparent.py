@@ -5,6 +5,7 @@ Shown on the kernel of whoever runs it; the machine lane has Debian's own.
 
 from __future__ import annotations
 
+import os
 import re
 import smtplib
 import ssl
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from hardware.host import run
 from tests.container import bridged as places
 from tests.container.box import until
 from tests.container.bridged import (
@@ -104,6 +106,36 @@ def test_the_servers_own_answers_are_final(closed: Bridged) -> None:
     with closed.hosts.client(SERVER6, STRANGER6) as client:
         assert client.try_recipient("nobody@example.net") == (550, "5.1.1 nobody of that name here")
     assert closed.box.run("postqueue", "-j").stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("subject", "source", "target", "to", "words"),
+    [
+        ("swaks from the world", STRANGER, SERVER, ANN, ("--tls",)),
+        ("swaks by IPv6", STRANGER6, SERVER6, NET, ("--tls",)),
+        ("swaks of a user away from home", STRANGER, SERVER, "tom@outside.example", ("--tls",)),
+        ("swaks to the world", INSIDER, WORLD, "tom@outside.example", ("--tls-optional",)),
+    ],
+)
+def test_swaks_sends_as_without_the_box(
+    closed: Bridged, peers: Peers, subject: str, source: str, target: str, to: str, words: tuple[str, ...]
+) -> None:
+    """What the reference has one try after the installation, but for what is sent from inside to inside."""
+    hosts = closed.hosts
+    where, server = (hosts.inside, hosts.world) if target == WORLD else (hosts.outside, hosts.server)
+    argv = ["--server", target, "--local-interface", source, "--from", SENDER, "--to", to]
+    argv += ["--header", f"Subject: {subject}", *words]
+    run.run(peers.command("swaks", *argv, namespace=where.namespace), timeout=120)
+    (message,) = got(hosts.server6 if target == SERVER6 else server, subject)
+    assert (message.client, message.recipients) == (source, (to,))
+
+
+def test_ten_megabytes(closed: Bridged) -> None:
+    sent = attached("ten megabytes", os.urandom(7_500_000), "a.bin")
+    assert len(sent) > 10_000_000
+    assert send(closed.hosts.client(SERVER), sent, ANN)[0] == 250
+    (message,) = got(closed.hosts.server, "ten megabytes")
+    assert message.content.endswith(sent.replace(b"\n", b"\r\n"))
 
 
 @pytest.mark.parametrize(
