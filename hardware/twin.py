@@ -111,7 +111,14 @@ class Stream:
     listen: bool = True
 
 
-PortLink = UserNet | Datagrams | Stream
+@dataclass(frozen=True)
+class Tap:
+    """A cable whose other end is a network interface of the host, made before (`ip tuntap add ... mode tap`)."""
+
+    interface: str
+
+
+PortLink = UserNet | Datagrams | Stream | Tap
 
 FACTORY_NET = UserNet(IPv4Interface("192.168.1.1/24"), IPv4Address("192.168.1.99"))
 """Where a box before set-up is reached; it answers an ICMP echo there and nothing else."""
@@ -356,6 +363,8 @@ def _netdev(name: str, link: PortLink) -> str:
         case Stream(path, listen):
             server = "on" if listen else "off"
             return f"stream,id={name},server={server},addr.type=unix,addr.path={_text(path)}"
+        case Tap(interface):
+            return f"tap,id={name},ifname={interface},script=no,downscript=no"
 
 
 def _at(machine: Machine, slot: str) -> str:

@@ -20,14 +20,13 @@ from overlays.domains import settings as domains_concern
 from overlays.filtering import settings as filtering_concern
 from overlays.mailboxes.settings import MailboxesSettings
 from overlays.mailhost.settings import MailhostSettings
-from overlays.network.settings import MAILBOX_SERVICES, NetworkSettings, Port, PortService
+from overlays.network.settings import BRIDGE, MAILBOX_SERVICES, NetworkSettings, Port, PortPlan, PortService, path_of
 from overlays.quarantine.policy import DomainPolicy, Policy, Senders, SpamAction
 from overlays.quarantine.settings import QuarantineSettings
+from overlays.transparent import settings as transparent_concern
 from overlays.users import settings as users_concern
 from overlays.values import AnyAddress, AnyNetwork, Mailbox, Reason, sender_kinds
 from overlays.web import settings as web_concern
-
-WORKING_MODES = (OperationMode.GATEWAY, OperationMode.SERVER)
 
 
 class Domain(domains_concern.ProtectedDomain):
@@ -48,6 +47,13 @@ class Signature(NamedTuple):
         return f"{self.domain}.{self.selector}.key"
 
 
+class PickedUp(NamedTuple):
+    """What connections that were picked up may be meant for, as networkd writes it."""
+
+    family: str
+    everywhere: str
+
+
 class Settings(Frozen):
     """Every decision about a box, secrets apart. An answer file is one of these written down."""
 
@@ -63,6 +69,7 @@ class Settings(Frozen):
     filtering: filtering_concern.FilteringSettings = filtering_concern.FilteringSettings()
     quarantine: QuarantineSettings = QuarantineSettings()
     mailboxes: MailboxesSettings = MailboxesSettings()
+    transparent: transparent_concern.TransparentSettings = transparent_concern.TransparentSettings()
     users: tuple[users_concern.User, ...] = Field(
         (), description="who gets a mailbox in server mode; `postern users` looks after them from then on"
     )
@@ -71,6 +78,11 @@ class Settings(Frozen):
     def keeps_mailboxes(self) -> bool:
         """Whether the protected domains' mailboxes are on the box itself."""
         return self.mode is OperationMode.SERVER
+
+    @property
+    def reads_along(self) -> bool:
+        """Whether the box stands in the wire, and reads what others say to each other."""
+        return self.mode is OperationMode.TRANSPARENT
 
     @property
     def without_users(self) -> Settings:
@@ -149,6 +161,27 @@ class Settings(Frozen):
     def home_page(self) -> str:
         """Where the web server leads whoever names no page."""
         return web_concern.home(self.mode)
+
+    @property
+    def bridge_plan(self) -> PortPlan:
+        """Transparent mode's bridge as networkd is told of it."""
+        return self.network.plan(BRIDGE)
+
+    @property
+    def picked_up(self) -> tuple[PickedUp, ...]:
+        """For each IP family of the bridge."""
+        families = {address.version for address in self.bridge_plan.addresses}
+        return tuple(PickedUp(f"ipv{one}", "0.0.0.0/0" if one == 4 else "::/0") for one in sorted(families))
+
+    @property
+    def protected_servers(self) -> tuple[transparent_concern.ProtectedServer, ...]:
+        """What transparent mode watches for."""
+        return transparent_concern.servers(self.transparent, self._known_servers)
+
+    @property
+    def _known_servers(self) -> transparent_concern.Servers:
+        known = [(domain.name, domain.server, domain.port) for domain in self.domains]
+        return [(name, server, port) for name, server, port in known if server is not None]
 
     @property
     def domain_rows(self) -> tuple[domains_concern.Row, ...]:
@@ -332,9 +365,7 @@ def problems(
 
 
 def _reasons(settings: Settings, profile: HardwareProfile, secrets: Secrets | None) -> Iterator[Reason]:
-    if settings.mode not in WORKING_MODES:
-        yield Reason("mode", f"{settings.mode} mode does not work yet", f"{', '.join(WORKING_MODES)} would be right")
-    elif settings.mode not in profile.op_modes:
+    if settings.mode not in profile.op_modes:
         yield Reason("mode", f"{settings.mode} mode does not work on {profile.id}", f"it has {_list(profile.op_modes)}")
     for name in settings.network.ports:
         if name not in profile.port_names:
@@ -352,9 +383,27 @@ def _reasons(settings: Settings, profile: HardwareProfile, secrets: Secrets | No
     yield from _whose_mailboxes(settings)
     yield from _users(settings, secrets)
     yield from _who_gets_in(settings, secrets)
+    yield from _transparent(settings, profile)
     yield from _own_names(settings)
     yield from _servers(settings)
     yield from _names_need_dns(settings)
+
+
+def _transparent(settings: Settings, profile: HardwareProfile) -> Iterator[Reason]:
+    network = settings.network
+    if not settings.reads_along:
+        if network.bridge:
+            yield Reason("network.bridge", f"{settings.mode} mode has no bridge", "give the ports addresses")
+        return
+    if network.bridge is None:
+        yield Reason("network.bridge", "is missing", "such as bridge: {addresses: [192.0.2.10/24], allow: [ping, ssh]}")
+    elif len(network.bridged(profile.port_names)) < 2:
+        yield Reason("network.ports", "a bridge needs two ports without addresses", "take addresses from the ports")
+    for index, domain in enumerate(settings.domains):
+        if domain.filtering.dkim is not None:
+            hint = "leave it to the domain's server"
+            yield Reason(f"domains.{index}.filtering.dkim", "transparent mode signs nothing", hint)
+    yield from transparent_concern.problems(settings.transparent, settings._known_servers)
 
 
 def _list(words: tuple[str, ...]) -> str:
@@ -362,7 +411,7 @@ def _list(words: tuple[str, ...]) -> str:
 
 
 def _who_gets_in(settings: Settings, secrets: Secrets | None) -> Iterator[Reason]:
-    if not settings.network.allowing(PortService.SMTP):
+    if not settings.reads_along and not settings.network.allowing(PortService.SMTP):
         yield Reason("network.ports", "no port lets in smtp, so no mail can arrive", "such as allow: [ping, ssh, smtp]")
     if secrets is not None and not secrets.has_password and not settings.admin.keys:
         yield Reason("admin", "nobody could log in: no password and no key", "set admin.password in the secrets file")
@@ -376,11 +425,11 @@ def _whose_mailboxes(settings: Settings) -> Iterator[Reason]:
             yield Reason(f"domains.{index}.server", "in server mode the box itself keeps the mailboxes", hint)
         elif not settings.keeps_mailboxes and domain.server is None:
             yield Reason(f"domains.{index}.server", "is missing", f"the server that {domain.name} is handed to")
-    for name, port in settings.network.ports.items():
+    for name, port in settings.network.interfaces.items():
         for service in MAILBOX_SERVICES:
             if service in port.allow and not settings.keeps_mailboxes:
                 hint = "take it out, or choose server mode"
-                yield Reason(f"network.ports.{name}.allow", f"{settings.mode} mode has no {service}", hint)
+                yield Reason(f"{path_of(name)}.allow", f"{settings.mode} mode has no {service}", hint)
 
 
 def _users(settings: Settings, secrets: Secrets | None) -> Iterator[Reason]:

@@ -7,9 +7,14 @@ import socket
 
 
 def ready() -> None:
-    """Say that the service serves; without systemd nobody is told."""
+    """Say that the service serves."""
+    tell("READY=1")
+
+
+def tell(text: str) -> None:
+    """Say something; without systemd nobody is told."""
     address = os.environ.get("NOTIFY_SOCKET")
     if address:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
             line.connect(address.replace("@", "\0", 1) if address.startswith("@") else address)
-            line.send(b"READY=1")
+            line.send(text.encode())

@@ -63,6 +63,7 @@ class Draft(Frozen):
     before: Settings | None = None
     mode: str = ""
     keys: tuple[str, ...] = ()
+    bridge: Port = Port()  # transparent mode: the bridge's own addresses and services
     ports: dict[str, Port] = Field({})
     gateways: str = ""
     dns: str = ""
@@ -74,6 +75,8 @@ class Draft(Frozen):
     new_domain: Domain = Domain()  # typed and not added yet
     users: tuple[User, ...] = ()  # those to be made; `postern users` looks after the ones that are there
     new_user: User = User()
+    fail: str = "closed"  # transparent mode: what the proxy does
+    starttls: str = "terminate"
     password: str = Field("", exclude=True, repr=False)
     user_passwords: dict[str, str] = Field({}, exclude=True, repr=False)
     secrets: Secrets | None = Field(None, exclude=True, repr=False)
@@ -87,17 +90,43 @@ class Draft(Frozen):
         """Whether the box is to be the domains' server itself."""
         return self.mode == OperationMode.SERVER
 
+    @property
+    def bridges(self) -> bool:
+        """Whether the box is to stand in the wire, its ports without addresses a bridge."""
+        return self.mode == OperationMode.TRANSPARENT
+
+    def in_mode(self, mode: str) -> Draft:
+        """The draft in another mode: what the first port has is the bridge's in transparent mode, and is given back."""
+        changed = self.but(mode=mode)
+        name, first = next(iter(self.ports.items()))
+        if changed.bridges and not self.bridge.addresses:
+            return changed.but(bridge=first, ports=self.ports | {name: Port()})
+        if not changed.bridges and self.bridge.addresses and not first.addresses:
+            return changed.but(bridge=Port(), ports=self.ports | {name: self.bridge})
+        return changed
+
+    def way_of(self, domain: Domain) -> str:
+        """Where a domain's mail goes, for a list."""
+        if self.keeps_mailboxes:
+            return "kept here"
+        return f"read along to {domain.server}" if self.bridges else domain.way
+
     def document(self) -> dict[str, Any]:
         """The draft as the tree of an answer file."""
         before = self.before.model_dump(mode="json", exclude_defaults=True) if self.before else {}
-        ports = {
-            name: {"addresses": port.addresses.split(), "allow": port.allow.split()}
-            for name, port in self.ports.items()
-            if port.addresses
-        }
+        ports = {name: _port(port) for name, port in self.ports.items() if port.addresses}
+        if self.bridges:  # what is done with SMTP at its ports is asked on no page
+            known_ports = before.get("network", {}).get("ports", {})
+            ports |= {name: {"smtp": port["smtp"]} for name, port in known_ports.items() if "smtp" in port} | ports
+        bridge = _port(self.bridge) if self.bridges else None
         asked: dict[str, dict[str, Any]] = {
             "admin": {"keys": list(self.keys)},
-            "network": {"ports": ports, "gateways": self.gateways.split(), "dns": self.dns.split()},
+            "network": {
+                "ports": ports,
+                "bridge": bridge,
+                "gateways": self.gateways.split(),
+                "dns": self.dns.split(),
+            },
             "clock": {"timezone": self.timezone, "ntp": self.ntp.split()},
             "mailhost": {"host_name": self.host_name, "local_domain": self.local_domain},
         }
@@ -109,6 +138,10 @@ class Draft(Frozen):
                 for name in ("server", "port", "verify"):
                     domain.pop(name, None)
             rows["users"] = [_user(user) for user in self.users]
+        if self.bridges:
+            for domain in rows["domains"]:
+                domain.pop("port", None)
+            merged["transparent"] = before.get("transparent", {}) | {"fail": self.fail, "starttls": self.starttls}
         return before | {"format": 1, "mode": self.mode} | merged | rows
 
     def settings(self) -> Settings:
@@ -155,14 +188,12 @@ def draft_of(settings: Settings, secrets: Secrets | None, ports: Sequence[str]) 
     """The draft that makes these settings again, on a box with these ports."""
     tree = settings.model_dump(mode="json")
     network, clock, mailhost = tree["network"], tree["clock"], tree["mailhost"]
-    set_up = {
-        name: Port(addresses=" ".join(port["addresses"]), allow=" ".join(port["allow"]))
-        for name, port in network["ports"].items()
-    }
+    set_up = {name: _typed_port(port) for name, port in network["ports"].items()}
     return Draft(
         before=settings,
         mode=tree["mode"],
         keys=tree["admin"]["keys"],
+        bridge=_typed_port(network["bridge"]) if network["bridge"] else Port(),
         ports={name: Port() for name in ports} | set_up,
         gateways=" ".join(network["gateways"]),
         dns=" ".join(network["dns"]),
@@ -171,6 +202,8 @@ def draft_of(settings: Settings, secrets: Secrets | None, ports: Sequence[str]) 
         host_name=mailhost["host_name"],
         local_domain=mailhost["local_domain"],
         domains=tuple(_typed(domain) for domain in tree["domains"]),
+        fail=tree["transparent"]["fail"],
+        starttls=tree["transparent"]["starttls"],
         secrets=secrets,
     )
 
@@ -178,6 +211,10 @@ def draft_of(settings: Settings, secrets: Secrets | None, ports: Sequence[str]) 
 def _typed(domain: dict[str, Any]) -> Domain:
     """A domain as somebody would have typed it; one that the box serves itself names no server."""
     return Domain(**{name: str(domain[name]) for name in Domain.model_fields if domain.get(name) is not None})
+
+
+def _typed_port(port: dict[str, Any]) -> Port:
+    return Port(addresses=" ".join(port["addresses"]), allow=" ".join(port["allow"]))
 
 
 def keep(draft: Draft, path: Path) -> None:
@@ -194,6 +231,10 @@ def kept(path: Path, start: Draft) -> Draft:
     if found.before != start.before:
         return start
     return found.but(secrets=start.secrets)
+
+
+def _port(port: Port) -> dict[str, Any]:
+    return {"addresses": port.addresses.split(), "allow": port.allow.split()}
 
 
 def _user(user: User) -> dict[str, Any]:

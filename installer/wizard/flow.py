@@ -9,7 +9,7 @@ from hardware.host.errors import Problem, Refused
 from hardware.profile import HardwareProfile
 from installer.wizard.asking import sentence
 from installer.wizard.draft import Draft
-from installer.wizard.pages import admin, clock, domains, mailhost, mode, network, review, users
+from installer.wizard.pages import admin, clock, domains, mailhost, mode, network, review, transparent, users
 from installer.wizard.pages.review import Action
 from installer.wizard.ui import Ui, Way
 from overlays.settings import Secrets, Settings
@@ -34,10 +34,11 @@ def screens(draft: Draft) -> dict[str, Ask]:
     return {
         "mode": mode.ask,
         "administrator": admin.ask,
-        **dict(network.screens(draft.ports)),
+        **dict(network.screens(draft)),
         "clock": clock.ask,
         "mail host": mailhost.ask,
         "domains": domains.ask,
+        **({"transparent": transparent.ask} if draft.bridges else {}),
         **({"users": users.ask} if draft.keeps_mailboxes else {}),
     }
 

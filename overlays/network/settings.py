@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import combinations
@@ -45,14 +45,50 @@ MAILBOX_SERVICES = (
 )
 
 
+class PickUp(StrEnum):
+    """What transparent mode does with SMTP connections that cross the box."""
+
+    PROXY = "proxy"
+    PASS = "pass"  # noqa: S105 - not a password
+    DROP = "drop"
+
+    @property
+    def nft(self) -> str:
+        """The verdict as the pick-up rules write it."""
+        return {PickUp.PROXY: "goto pick", PickUp.PASS: "accept", PickUp.DROP: "drop"}[self]
+
+
+class PortSmtp(Frozen):
+    """SMTP connections that begin at a port of the bridge. A connection to a protected domain's server is incoming."""
+
+    incoming: PickUp = Field(PickUp.PROXY, description="to the protected domains' servers: proxy, pass or drop")
+    outgoing: PickUp = Field(PickUp.PASS, description="to all others: proxy, pass or drop")
+    local: bool = Field(True, description="whether the box's own mail service answers at this port")
+
+
 class Port(Frozen):
-    """What one port is used for. A port without addresses stays down."""
+    """What one port is used for. Without addresses it stays down, or in transparent mode is a port of the bridge."""
 
     addresses: Annotated[tuple[Interface, ...], OneOrMore] = Field(
         (), description="the port's addresses, each with its network"
     )
     allow: Annotated[tuple[PortService, ...], OneOrMore] = Field(
         (), description="what the port lets in; everything else is dropped"
+    )
+    smtp: PortSmtp | None = Field(None, description="what transparent mode does with SMTP at a port of the bridge")
+
+
+class Bridge(Frozen):
+    """Transparent mode: all ports without addresses are one bridge, and these are its own addresses.
+
+    Frames that carry a VLAN tag cross it unread.
+    """
+
+    addresses: Annotated[tuple[Interface, ...], OneOrMore] = Field(
+        min_length=1, description="where the box is managed: one address, or one of IPv4 and one of IPv6"
+    )
+    allow: Annotated[tuple[PortService, ...], OneOrMore] = Field(
+        (), description="what the box lets in at these addresses; everything else is dropped"
     )
 
 
@@ -71,10 +107,11 @@ class PortPlan:
     addresses: tuple[AnyInterface, ...]
     gateways: tuple[AnyAddress, ...]
     routes: tuple[Route, ...]
+    bridge: str = ""  # that the port belongs to
 
     @property
     def in_use(self) -> bool:
-        return bool(self.addresses)
+        return bool(self.addresses or self.bridge)
 
     @property
     def activation(self) -> str:
@@ -94,6 +131,18 @@ class Accept:
     port: str
     match: str
 
+
+@dataclass(frozen=True)
+class PickUpRule:
+    """One rule of the pick-up: `match` and `verdict` as nft writes them, on frames that come in by `port`."""
+
+    port: str
+    match: str
+    verdict: str
+
+
+BRIDGE = "br0"
+_PICKED_UP = Accept(BRIDGE, "meta mark 1")  # from the wire, for the proxy
 
 # The echo limit is per port; the daemons have limits of their own.
 _MATCHES = {
@@ -118,7 +167,8 @@ _MATCHES = {
 class NetworkSettings(Frozen):
     """The network: nothing is learned from it, everything is written here."""
 
-    ports: dict[Line, Port] = Field(description="by name: port1, port2, ...")
+    ports: dict[Line, Port] = Field({}, description="by name: port1, port2, ...")
+    bridge: Bridge | None = Field(None, description="transparent mode's own addresses")
     gateways: Annotated[tuple[Address, ...], OneOrMore] = Field(
         (), description="default routers, one for IPv4 and one for IPv6"
     )
@@ -126,13 +176,45 @@ class NetworkSettings(Frozen):
     dns: Annotated[tuple[Address, ...], OneOrMore] = Field((), description=f"name servers, at most {NAME_SERVERS}")
 
     @property
+    def interfaces(self) -> dict[str, Port]:
+        """Everything that has addresses and lets services in: the ports, and the bridge."""
+        if self.bridge is None:
+            return self.ports
+        return {**self.ports, BRIDGE: Port(addresses=self.bridge.addresses, allow=self.bridge.allow)}
+
+    @property
     def addresses(self) -> tuple[AnyAddress, ...]:
         """Every address of the box."""
-        return tuple(address.ip for port in self.ports.values() for address in port.addresses)
+        return tuple(address.ip for port in self.interfaces.values() for address in port.addresses)
 
     def allowing(self, service: PortService | str) -> tuple[AnyAddress, ...]:
         """The addresses of the ports that let a service in."""
-        return tuple(address.ip for port in self.ports.values() if service in port.allow for address in port.addresses)
+        allowing = (port for port in self.interfaces.values() if service in port.allow)
+        return tuple(address.ip for port in allowing for address in port.addresses)
+
+    def bridged(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Those of the hardware's ports that belong to the bridge."""
+        return tuple(name for name in names if self.plan(name).bridge)
+
+    def pick_up_rules(self, names: Iterable[str]) -> tuple[PickUpRule, ...]:
+        """What happens to a connection that begins at a port of the bridge; the first match decides."""
+        return tuple(
+            PickUpRule(name, match, verdict.nft)
+            for name in self.bridged(names)
+            for smtp in [self._smtp(name)]
+            for match, verdict in (
+                ("ip daddr @protected4", smtp.incoming),
+                ("ip6 daddr @protected6", smtp.incoming),
+                ("tcp dport 25", smtp.outgoing),
+            )
+        )
+
+    def closed_to_local_smtp(self, names: Iterable[str]) -> tuple[str, ...]:
+        """The ports of the bridge at which the box's own mail service does not answer."""
+        return tuple(name for name in self.bridged(names) if not self._smtp(name).local)
+
+    def _smtp(self, name: str) -> PortSmtp:
+        return self.ports.get(name, Port()).smtp or PortSmtp()
 
     @property
     def protocols(self) -> str:
@@ -142,42 +224,47 @@ class NetworkSettings(Frozen):
     @property
     def accepts(self) -> tuple[Accept, ...]:
         """The packet filter's rules for what ports let in."""
-        return tuple(
-            Accept(name, match)
-            for name, port in self.ports.items()
-            for service in PortService
-            if service in port.allow
-            for match in _MATCHES[service]
+        return (
+            *((_PICKED_UP,) if self.bridge else ()),
+            *(
+                Accept(name, match)
+                for name, port in self.interfaces.items()
+                for service in PortService
+                if service in port.allow
+                for match in _MATCHES[service]
+            ),
         )
 
     def plan(self, name: str) -> PortPlan:
         """What networkd does with the port of that name, whether settings speak of it or not."""
-        port = self.ports.get(name, Port())
+        port = self.interfaces.get(name, Port())
         networks = [address.network for address in port.addresses]
         return PortPlan(
             name,
             port.addresses,
             tuple(gateway for gateway in self.gateways if _inside(gateway, networks)),
             tuple(route for route in self.routes if _inside(route.via, networks)),
+            BRIDGE if self.bridge and not port.addresses else "",
         )
 
     def leads_to(self, address: AnyAddress) -> bool:
         """Whether a port's network, a route or a default route has the address."""
-        known = [item.network for port in self.ports.values() for item in port.addresses]
+        known = [item.network for port in self.interfaces.values() for item in port.addresses]
         known += [route.to for route in self.routes]
         return _inside(address, known) or any(gateway.version == address.version for gateway in self.gateways)
 
     def problems(self) -> Iterator[Reason]:
         if not self.addresses:
             yield Reason("network.ports", "no port has an address", "such as port1: {addresses: [192.0.2.10/24]}")
-        for name, port in self.ports.items():
+        for name, port in self.interfaces.items():
+            path = path_of(name)
             if port.allow and not port.addresses:
-                services = ", ".join(port.allow)
-                yield Reason(f"network.ports.{name}", f"lets in {services} but has no address", "give it an address")
+                yield Reason(path, f"lets in {', '.join(port.allow)} but has no address", "give it an address")
+            if port.smtp and (port.addresses or not self.bridge):
+                yield Reason(f"{path}.smtp", "the port is not in the bridge", "only SMTP there is picked up")
             if PortService.HTTP in port.allow and PortService.HTTPS not in port.allow:
-                yield Reason(
-                    f"network.ports.{name}.allow", "http only leads to https, which this port keeps out", "add https"
-                )
+                yield Reason(f"{path}.allow", "http only leads to https, which this port keeps out", "add https")
+        yield from self._bridge()
         yield from self._overlaps()
         yield from self._routers()
         if len(self.dns) > NAME_SERVERS:
@@ -188,12 +275,20 @@ class NetworkSettings(Frozen):
             elif not self.leads_to(server):
                 yield _unreachable(f"network.dns.{index}", server)
 
+    def _bridge(self) -> Iterator[Reason]:
+        for family in (4, 6):
+            found = [address for address in self.bridge.addresses if address.version == family] if self.bridge else []
+            if len(found) > 1:
+                yield Reason("network.bridge.addresses", f"{_and(found)} are both of IPv{family}: one is right")
+
     def _overlaps(self) -> Iterator[Reason]:
         placed = [
-            (name, index, address) for name, port in self.ports.items() for index, address in enumerate(port.addresses)
+            (name, index, address)
+            for name, port in self.interfaces.items()
+            for index, address in enumerate(port.addresses)
         ]
         for (name, _, address), (other_name, other_index, other) in combinations(placed, 2):
-            path = f"network.ports.{other_name}.addresses.{other_index}"
+            path = f"{path_of(other_name)}.addresses.{other_index}"
             if address.ip == other.ip:
                 yield Reason(path, f"{other.ip} is also an address of {name}", "each address stands once")
             elif name != other_name and address.version == other.version and address.network.overlaps(other.network):
@@ -204,7 +299,7 @@ class NetworkSettings(Frozen):
                 )
 
     def _routers(self) -> Iterator[Reason]:
-        networks = [address.network for port in self.ports.values() for address in port.addresses]
+        networks = [address.network for port in self.interfaces.values() for address in port.addresses]
         routers = [(f"network.gateways.{index}", gateway) for index, gateway in enumerate(self.gateways)]
         routers += [(f"network.routes.{index}.via", route.via) for index, route in enumerate(self.routes)]
         for path, router in routers:
@@ -217,9 +312,9 @@ class NetworkSettings(Frozen):
                     f"the ports are in {', '.join(map(str, networks)) or 'no network'}",
                 )
         for family in (4, 6):
-            found = [str(gateway) for gateway in self.gateways if gateway.version == family]
+            found = [gateway for gateway in self.gateways if gateway.version == family]
             if len(found) > 1:
-                yield Reason("network.gateways", f"{' and '.join(found)} are both for IPv{family}: one is right")
+                yield Reason("network.gateways", f"{_and(found)} are both for IPv{family}: one is right")
         for index, route in enumerate(self.routes):
             path = f"network.routes.{index}"
             if route.to.version != route.via.version:
@@ -232,8 +327,17 @@ class NetworkSettings(Frozen):
                 yield Reason(f"{path}.to", f"{route.to} has a route already")
 
 
+def path_of(interface: str) -> str:
+    """Where the settings speak of a port, or of the bridge."""
+    return "network.bridge" if interface == BRIDGE else f"network.ports.{interface}"
+
+
 def _inside(address: AnyAddress, networks: list[AnyNetwork]) -> bool:
     return any(address.version == network.version and address in network for network in networks)
+
+
+def _and(items: Iterable[object]) -> str:
+    return " and ".join(map(str, items))
 
 
 def _unreachable(path: str, address: AnyAddress) -> Reason:

@@ -16,6 +16,7 @@ _END = b"\r\n.\r\n"
 _LONGEST_HELD = 64 * 1024  # of a line that has no end; what is longer goes on in pieces
 _BLOCK = 64 * 1024
 _HEADER_ROOM = 1024 * 1024
+_SUBJECT = re.compile(rb"^subject[ \t]*:[ \t]*", re.IGNORECASE | re.MULTILINE)
 _OURS = re.compile(rb"^x-postern-[^:\r\n]*:[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*", re.IGNORECASE | re.MULTILINE)
 
 
@@ -90,10 +91,15 @@ class Content:
         while block := self._file.read(_BLOCK):
             yield block
 
-    def outgoing(self, added: bytes) -> Iterator[bytes]:
-        """The message as a server is sent it, to its end: `added` on top, forged header fields of ours left out."""
-        head, rest = self._split()
-        yield from _stuffed(chain([added + _without_ours(head)], rest))
+    def outgoing(self, added: bytes, mark: str = "") -> Iterator[bytes]:
+        """The message as a server is sent it, to its end: `added` on top, forged header fields of ours left out, and
+        `mark` before its subject."""
+        read, rest = self._split()
+        header, body = _parted(read)
+        header = _OURS.sub(b"", header)
+        if mark:
+            header = _marked(header, mark.encode())
+        yield from _stuffed(chain([added + header + body], rest))
 
     def close(self) -> None:
         self._file.close()
@@ -109,13 +115,20 @@ class Content:
         return head, blocks
 
 
-def _without_ours(head: bytes) -> bytes:
-    """The header without what only the box may say of a message; `head` may go on into the body."""
-    if head.startswith(b"\r\n"):
-        return head  # a message without a header
-    blank = head.find(b"\r\n\r\n")
-    end = (blank if blank >= 0 else head.rfind(b"\r\n")) + 2
-    return _OURS.sub(b"", head[:end]) + head[end:]
+def _parted(read: bytes) -> tuple[bytes, bytes]:
+    """The header's lines, and what was read after them."""
+    if read.startswith(b"\r\n"):
+        return b"", read  # a message without a header
+    blank = read.find(b"\r\n\r\n")
+    end = (blank if blank >= 0 else read.rfind(b"\r\n")) + 2
+    return read[:end], read[end:]
+
+
+def _marked(header: bytes, mark: bytes) -> bytes:
+    found = _SUBJECT.search(header)
+    if found is None:
+        return b"Subject: " + mark + b"\r\n" + header
+    return header[: found.start()] + b"Subject: " + mark + b" " + header[found.end() :]
 
 
 def _stuffed(blocks: Iterable[bytes]) -> Iterator[bytes]:

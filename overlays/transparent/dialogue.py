@@ -393,7 +393,7 @@ class Dialogue:
                 return await self._withhold(
                     reply.raw if not reply.good else own(451, "4.3.0 The server is out of step")
                 )
-            pieces = self._while_client_is_there(content.outgoing(verdict.header))
+            pieces = self._while_client_is_there(content.outgoing(verdict.header, verdict.mark))
             return (await self._server.take(pieces, self._limits.data_block, deadline)).raw
         except ServerGone as reason:
             self._note(f"the server {reason}")

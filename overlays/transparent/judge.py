@@ -29,11 +29,13 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """A message's fate. `text` is told to the client with a refusal; `header` goes on top of what is delivered."""
+    """A message's fate. `text` is told to the client with a refusal; `header` goes on top of what is delivered, and
+    `mark` before its subject."""
 
     fate: Fate
     text: str = ""
     header: bytes = b""
+    mark: str = ""
 
 
 @dataclass(frozen=True)

@@ -152,6 +152,11 @@ class Wire(asyncio.Protocol):
         """Close once all that was sent is on its way."""
         self._transport_now.close()
 
+    def refuse(self, octets: bytes) -> None:
+        """Say one thing, and close."""
+        self._transport_now.write(octets)
+        self.close()
+
     def abort(self) -> None:
         """Close at once."""
         self._transport_now.abort()

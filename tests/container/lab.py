@@ -107,7 +107,7 @@ def lab(tree: Path, peers: Peers, answers: str = ANSWERS, name: str = "gw") -> I
         nets = stack.enter_context(segments(4, name))
         outside, inside, desk, _ = nets
         key = _ssh_key(peers, folder)
-        certificate = _certificate(peers, folder)
+        certificate = server_certificate(peers, folder)
         made = stack.enter_context(box(tree, nets))
         filled = answers.format(key=key.with_suffix(".pub").read_text().strip())
         made.start({"postern.answers": filled, "postern.secrets": SECRETS})
@@ -161,7 +161,7 @@ def _ssh_key(peers: Peers, folder: Path) -> Path:
     return path
 
 
-def _certificate(peers: Peers, folder: Path) -> Path:
+def server_certificate(peers: Peers, folder: Path) -> Path:
     """Key and certificate of the protected server, in one file."""
     path = folder / "server.pem"
     words = [

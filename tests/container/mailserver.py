@@ -34,6 +34,7 @@ class Message:
     options: tuple[str, ...]  # of MAIL FROM: SMTPUTF8, BODY=8BITMIME, SIZE=...
     tls: bool
     content: bytes
+    client: str  # the address that it came from
 
 
 class MailServer:
@@ -90,6 +91,7 @@ def _read(path: Path) -> Message:
         tuple(envelope["options"]),
         envelope["tls"],
         path.with_suffix(".eml").read_bytes(),
+        envelope["client"],
     )
 
 
@@ -126,6 +128,7 @@ class _Keeper:
             "recipients": envelope.rcpt_tos,
             "options": envelope.mail_options,
             "tls": session.ssl is not None,
+            "client": (session.peer or "nobody")[0],
         }
         unfinished = path.with_suffix(".partial")
         unfinished.write_text(json.dumps(described), encoding="utf-8")

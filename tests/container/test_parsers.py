@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hardware import profile
 from tests.container.box import Box, box
 from tests.container.network import segments
 
@@ -33,6 +34,32 @@ try:
 except Refused as refused:
     sys.exit("\\n".join(map(str, refused.problems)))
 """
+# Runs in the box: lets the parsers read what settings render to on every hardware profile.
+_EVERYWHERE = """
+import sys
+sys.path.insert(0, "/usr/lib/postern")
+from dataclasses import replace
+from hardware import profile
+from installer.apply import pipeline, plan
+from installer.apply.places import Places
+from installer.box import change
+from overlays.settings import check, parse_answers, parse_secrets
+
+of = change.open_box(Places())
+hidden = plan.hashed(parse_secrets("{format: 1, admin: {password: Stork-stands~31-still}}", "secrets"))
+settings = parse_answers(sys.stdin.read(), "answers")
+for box in profile.load_all():
+    if settings.mode in box.op_modes:
+        check(settings, box, box.id, hidden)
+        pipeline.accept(of, plan.of(settings, hidden, box))
+        print(box.id)
+"""
+# What differs between the modes.
+MODES = {
+    "gateway": "network: {ports: {port1: {addresses: [192.0.2.10/24], allow: [smtp]}}}",
+    "transparent": "network: {bridge: {addresses: [192.0.2.10/24], allow: [smtp]}}",
+    "server": "network: {ports: {port1: {addresses: [192.0.2.10/24], allow: [smtp, imaps]}}}",
+}
 # File, a line more in it, and what the parser must say.
 SPOILT = {
     "nothing": ("etc/postfix/main.cf", "# a comment", ""),
@@ -59,6 +86,12 @@ SPOILT = {
         "add rule inet postern input tpc dport 23 accept",
         "nft: .* syntax error",
     ),
+    "setting of the proxy": ("etc/postern/proxy.yaml", "servrs: {}", "postern-proxy: .*did you mean servers"),
+    "rule of the pick-up": (
+        "etc/postern/pickup.nft",
+        "add rule bridge postern pre tpc dport 25 accept",
+        "nft: .* syntax error",
+    ),
     "rule of sudo": ("etc/sudoers.d/postern", "admin ALL = (root) NOPASWD: ALL", "visudo: .* syntax error"),
 }
 
@@ -80,10 +113,20 @@ def test_every_example_is_accepted(reader: Box, name: str) -> None:
     assert done.stdout.strip() == f"/run/{name}: no problems"
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_is_accepted_for_every_profile(reader: Box, mode: str) -> None:
+    server = "" if mode == "server" else ", server: 192.0.2.25"
+    shared = f"mailhost: {{host_name: mx, local_domain: example.org}}\ndomains: [{{name: example.com{server}}}]"
+    answers = f"format: 1\nmode: {mode}\n{MODES[mode]}\n{shared}\n"
+    done = reader.run("python3", "-I", "-B", "-c", _EVERYWHERE, stdin=answers)
+    assert done.stdout.split() == [one.id for one in profile.load_all() if mode in one.op_modes]
+
+
 @pytest.mark.parametrize("what", SPOILT)
 def test_one_misspelt_word_is_noticed(reader: Box, what: str) -> None:
     path, line, complaint = SPOILT[what]
-    words = ["/run/gateway.yaml", "/run/secrets.yaml", path, line]
+    example = "transparent" if path in ("etc/postern/proxy.yaml", "etc/postern/pickup.nft") else "gateway"
+    words = [f"/run/{example}.yaml", "/run/secrets.yaml", path, line]
     said = reader.run("python3", "-I", "-B", "-c", _SPOILT, *words, check=False)
     assert said.status == (1 if complaint else 0), said.stderr
     assert re.search(complaint, said.stderr), said.stderr

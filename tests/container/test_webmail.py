@@ -10,15 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from hardware.parts import OperationMode
-from overlays.settings import WORKING_MODES
 from tests.container.box import Box, box, until
 from tests.container.client import Client
 from tests.container.http import Answer, Http
 from tests.container.network import Segment, segments
 from tests.peers import Peers
 
-pytestmark = pytest.mark.skipif(OperationMode.SERVER not in WORKING_MODES, reason="server mode does not work yet")
 NAME, ADDRESS = "mx1.example.org", "192.0.2.10"
 READER, GUESSER, SENDER = "192.0.2.77", "192.0.2.78", "192.0.2.79"
 ANN, BOB = "ann@example.com", "bob@example.com"

@@ -13,6 +13,8 @@ by name. Verify says how the box knows a recipient: smtp asks the domain's serve
 every name. Whatever is not for a protected domain is refused."""
 SERVER_HELP = """Mail for a protected domain is taken from anyone and kept here, if there is a user or an alias of \
 that name. Whatever is not for a protected domain is refused."""
+TRANSPARENT_HELP = """A protected domain is known by its server's address: SMTP connections to it are incoming, all \
+others are outgoing. The server's answers stay its own; what is for the domain is filtered as the domain's mail."""
 
 
 def ask(ui: Ui, draft: Draft, profile: HardwareProfile) -> tuple[Draft, Way]:
@@ -37,7 +39,7 @@ def ask(ui: Ui, draft: Draft, profile: HardwareProfile) -> tuple[Draft, Way]:
         draft.domains,
         noun="protected domain",
         name=lambda domain: domain.name,
-        label=lambda domain: "kept here" if draft.keeps_mailboxes else domain.way,
+        label=draft.way_of,
         ask=ask_one,
         check=check,
     )
@@ -59,17 +61,19 @@ def _ask_one(
     path = f"domains.{index}"
     name = Field(f"{path}.name", "Domain", domain.name, "example.com")
     server = [
-        Field(f"{path}.server", "Its mail server", domain.server, "address or name"),
+        Field(f"{path}.server", "Its mail server", domain.server, "address" if draft.bridges else "address or name"),
         Field(f"{path}.port", "Port", domain.port),
         Field(f"{path}.verify", "Verify", domain.verify, "smtp or off"),
     ]
     text = "A domain whose mailboxes are here." if draft.keeps_mailboxes else "A domain and the server behind this box."
-    fields = [name] if draft.keeps_mailboxes else [name, *server]
+    fields = [name] if draft.keeps_mailboxes else [name, server[0]] if draft.bridges else [name, *server]
     answer = fill(ui, Head("Protected domain", text, _help(draft)), fields, check)
     return entered(answer.value), answer.way
 
 
 def _help(draft: Draft) -> str:
+    if draft.bridges:
+        return TRANSPARENT_HELP
     return SERVER_HELP if draft.keeps_mailboxes else HELP
 
 

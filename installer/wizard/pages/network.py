@@ -2,56 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 
 from hardware.host.errors import Problem
 from hardware.profile import HardwareProfile
-from installer.wizard.asking import fill
+from installer.wizard.asking import fill, within
 from installer.wizard.draft import Draft, Port
 from installer.wizard.ui import Field, Head, Ui, Way
 
 Ask = Callable[[Ui, Draft, HardwareProfile], tuple[Draft, Way]]
 
 PORT_HELP = """Addresses are IPv4 or IPv6 with their prefix length, such as 192.0.2.10/24, several separated by \
-spaces. A port without an address stays shut. Allowed services are what the box answers on this port, separated by \
+spaces. {without} Allowed services are what the box answers on this port, separated by \
 spaces: ping, ssh (administration), smtp (mail)."""
 SERVER_HELP = """ Users of this box also need submissions or submission to send, imaps, imap, pop3s or pop3 to read, \
 and sieve for rules of their own. Those that end in s are encrypted from the start."""
+SHUT = "A port without an address stays shut."
+BRIDGED = """All ports without an address are one bridge: what comes in at one goes out at the others, and SMTP is \
+read along. A port with an address of its own leaves the bridge, such as one for the administrator."""
 ROUTING_HELP = """The default gateway is the router towards the internet, at most one of IPv4 and one of IPv6, \
 reachable from one of the ports. Name servers are asked for MX records: without one, mail finds only servers given by \
 address."""
 
 
-def screens(ports: Iterable[str]) -> list[tuple[str, Ask]]:
-    """The screens of this page, each with its name: one a port, and the last."""
-    return [*((f"network {name}", partial(ask_port, name=name)) for name in ports), ("network", ask)]
+def screens(draft: Draft) -> list[tuple[str, Ask]]:
+    """The screens of this page, each with its name: the bridge where there is one, one a port, and the last."""
+    ports = [(f"network {name}", partial(ask_port, name=name)) for name in draft.ports]
+    return [*([("network bridge", ask_bridge)] if draft.bridges else []), *ports, ("network", ask)]
+
+
+def ask_bridge(ui: Ui, draft: Draft, profile: HardwareProfile) -> tuple[Draft, Way]:
+    """Ask for the addresses by which the box is managed in transparent mode, and what it lets in there."""
+    head = Head(
+        "Network: bridge", "The box's own address, at every port of the bridge.", PORT_HELP.format(without=BRIDGED)
+    )
+    port, way = _fill(
+        ui, head, profile, "network.bridge", draft.bridge, "ping ssh", lambda port: draft.but(bridge=port)
+    )
+    return draft.but(bridge=port), way
 
 
 def ask_port(ui: Ui, draft: Draft, profile: HardwareProfile, name: str) -> tuple[Draft, Way]:
     """Ask for one port's addresses and services."""
-    path = f"network.ports.{name}"
 
-    def entered(values: tuple[str, ...]) -> Draft:
-        addresses, allow = values
-        port = Port(addresses=_spaced(addresses), allow=_spaced(allow))
+    def entered(port: Port) -> Draft:
         return draft.but(ports=draft.ports | {name: port})
 
-    def check(values: tuple[str, ...]) -> list[Problem]:
-        found = entered(values).problems(profile, "network")
-        return [problem for problem in found if problem.path.startswith(path)]
-
-    port = draft.ports.get(name, Port())
-    hint = "ping smtp submissions imaps" if draft.keeps_mailboxes else "ping ssh smtp"
-    fields = [
-        Field(f"{path}.addresses", "Addresses", port.addresses, "with prefix"),
-        Field(f"{path}.allow", "Allowed services", port.allow, hint),
-    ]
     number = list(draft.ports).index(name) + 1
-    text = f"Port {number} of {len(draft.ports)}. Without an address it stays shut."
-    help_text = PORT_HELP + (SERVER_HELP if draft.keeps_mailboxes else "")
-    answer = fill(ui, Head(f"Network: {name}", text, help_text), fields, check)
-    return entered(answer.value), answer.way
+    without = "belongs to the bridge" if draft.bridges else "stays shut"
+    text = f"Port {number} of {len(draft.ports)}. Without an address it {without}."
+    help_text = PORT_HELP.format(without=BRIDGED if draft.bridges else SHUT) + (
+        SERVER_HELP if draft.keeps_mailboxes else ""
+    )
+    hint = "ping smtp submissions imaps" if draft.keeps_mailboxes else "ping ssh smtp"
+    head = Head(f"Network: {name}", text, help_text)
+    port, way = _fill(ui, head, profile, f"network.ports.{name}", draft.ports.get(name, Port()), hint, entered)
+    return entered(port), way
 
 
 def ask(ui: Ui, draft: Draft, profile: HardwareProfile) -> tuple[Draft, Way]:
@@ -70,6 +77,27 @@ def ask(ui: Ui, draft: Draft, profile: HardwareProfile) -> tuple[Draft, Way]:
     )
     answer = fill(ui, head, fields, lambda values: entered(values).problems(profile, "network"))
     return entered(answer.value), answer.way
+
+
+def _fill(
+    ui: Ui, head: Head, profile: HardwareProfile, path: str, port: Port, hint: str, entered: Callable[[Port], Draft]
+) -> tuple[Port, Way]:
+    """Ask for addresses and services; `entered` is the draft with them."""
+
+    def typed(values: tuple[str, ...]) -> Port:
+        addresses, allow = values
+        return Port(addresses=_spaced(addresses), allow=_spaced(allow))
+
+    def check(values: tuple[str, ...]) -> list[Problem]:
+        found = entered(typed(values)).problems(profile, "network")
+        return [problem for problem in found if within(problem.path, path)]
+
+    fields = [
+        Field(f"{path}.addresses", "Addresses", port.addresses, "with prefix"),
+        Field(f"{path}.allow", "Allowed services", port.allow, hint),
+    ]
+    answer = fill(ui, head, fields, check)
+    return typed(answer.value), answer.way
 
 
 def _spaced(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import Enum
 
-from installer.wizard.draft import Draft
+from installer.wizard.draft import Draft, Port
 from installer.wizard.ui import Answer, Choice, Head, Ui
 
 SHOWN_DOMAINS = 4
@@ -41,20 +41,27 @@ def summary(draft: Draft) -> str:
     """The draft as a person reads it, a line a subject; the password only as a fact."""
     used = {name: port for name, port in draft.ports.items() if port.addresses}
     keys = f", {len(draft.keys)} SSH key{'s' * (len(draft.keys) > 1)}" if draft.keys else ""
-    domains = [f"{domain.name} {'kept here' if draft.keeps_mailboxes else domain.way}" for domain in draft.domains]
+    domains = [f"{domain.name} {draft.way_of(domain)}" for domain in draft.domains]
+    bridged = " ".join(name for name in draft.ports if name not in used)
     new = f"{len(draft.users)} new, {len(draft.user_passwords)} of them with a password"
     more = len(domains) - SHOWN_DOMAINS
     rows = [
         ("Mode", draft.mode),
         ("Administrator", f"password {'set' if draft.has_password() else 'not set'}{keys}"),
-        *((name, f"{port.addresses} ({port.allow or 'nothing allowed'})") for name, port in used.items()),
+        *([("Bridge", f"{bridged}: {_port(draft.bridge)}")] if draft.bridges else []),
+        *((name, _port(port)) for name, port in used.items()),
         ("Gateway", draft.gateways or "none"),
         ("Name servers", draft.dns or "none"),
         ("Clock", f"{draft.timezone}, {f'NTP {draft.ntp}' if draft.ntp else 'no NTP'}"),
         ("Mail host", f"{draft.host_name}.{draft.local_domain}"),
+        *([("Proxy", f"fails {draft.fail}, encryption: {draft.starttls}")] if draft.bridges else []),
         *(("Domain", text) for text in domains[:SHOWN_DOMAINS]),
         *([("", f"and {more} more")] if more > 0 else []),
         *([] if domains else [("Domain", "none: no mail is taken")]),
         *([("Users", new)] if draft.keeps_mailboxes else []),
     ]
     return "\n".join(f"{name:<14} {value}" for name, value in rows)
+
+
+def _port(port: Port) -> str:
+    return f"{port.addresses} ({port.allow or 'nothing allowed'})"

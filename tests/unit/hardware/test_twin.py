@@ -27,6 +27,7 @@ from hardware.twin import (
     SerialLog,
     SerialSocket,
     Stream,
+    Tap,
     TwinOptions,
     UserNet,
     arguments,
@@ -94,13 +95,14 @@ def test_ports_reach_this_machine_on_the_loopback_alone() -> None:
     assert [net.split(",")[3] for net in others] == [f"net=10.255.{number}.0/24" for number in (2, 3, 4)]
 
 
-def test_cables_to_sockets() -> None:
-    cables = (Datagrams(Path("a,b"), Path("c")), Stream(Path("s")), Stream(Path("s"), listen=False))
+def test_cables_to_sockets_and_interfaces() -> None:
+    cables = (Datagrams(Path("a,b"), Path("c")), Stream(Path("s")), Stream(Path("s"), listen=False), Tap("t1"))
     built = arguments(profiles.load("vm-bios"), replace(PLAIN, ports=cables))
-    assert values(built, "-netdev")[:3] == [
+    assert values(built, "-netdev") == [
         "dgram,id=port1,local.type=unix,local.path=a,,b,remote.type=unix,remote.path=c",
         "stream,id=port2,server=on,addr.type=unix,addr.path=s",
         "stream,id=port3,server=off,addr.type=unix,addr.path=s",
+        "tap,id=port4,ifname=t1,script=no,downscript=no",
     ]
 
 

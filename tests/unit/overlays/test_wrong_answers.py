@@ -75,11 +75,25 @@ WRONG: list[tuple[str, object, str]] = [
     ),
     ("mode", GONE, "mode: is missing"),
     ("mode", "proxy", "mode: cannot be 'proxy': 'gateway', 'transparent' or 'server' would be right"),
-    ("mode", "transparent", "mode: transparent mode does not work yet (gateway, server would be right)"),
     (
         "users",
         [{"address": "ann@example.com"}],
         "users: gateway mode has no users (take them out, or choose server mode)",
+    ),
+    (
+        "network/bridge",
+        {"addresses": ["203.0.113.1/24"]},
+        "network.bridge: gateway mode has no bridge (give the ports addresses)",
+    ),
+    (
+        "network/ports/port1/smtp",
+        {"incoming": "drop"},
+        "network.ports.port1.smtp: the port is not in the bridge (only SMTP there is picked up)",
+    ),
+    (
+        "transparent",
+        {"fail": "opened"},
+        "transparent.fail: cannot be 'opened': 'closed' or 'open' would be right",
     ),
     ("netwerk", {}, "netwerk: is not a setting (did you mean network?)"),
     ("clock/timezon", "UTC", "clock.timezon: is not a setting (did you mean timezone?)"),
@@ -503,6 +517,70 @@ def test_a_password_of_nobody_is_noticed() -> None:
     assert complaints(yaml.safe_dump(SERVER), secrets) == [
         f"users: eve@example.com has a password and is no user ({hint})"
     ]
+
+
+TRANSPARENT: dict[str, Any] = GOOD | {
+    "mode": "transparent",
+    "network": {"bridge": {"addresses": ["192.0.2.10/24"], "allow": ["smtp"]}, "gateways": ["192.0.2.1"]},
+    "clock": {},
+    "domains": [{"name": "example.com", "server": "10.0.0.25"}, {"name": "example.net", "server": "10.0.0.25"}],
+    "access": [],
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({}, ""),
+        (
+            {"network": {"ports": {"port1": {"addresses": ["192.0.2.10/24"]}}, "gateways": ["192.0.2.1"]}},
+            "network.bridge: is missing (such as bridge: {addresses: [192.0.2.10/24], allow: [ping, ssh]})",
+        ),
+        (
+            {"network": {"bridge": {"addresses": ["192.0.2.10/24", "192.0.2.11/24"]}, "gateways": ["192.0.2.1"]}},
+            "network.bridge.addresses: 192.0.2.10/24 and 192.0.2.11/24 are both of IPv4: one is right",
+        ),
+        (
+            {
+                "network": TRANSPARENT["network"]
+                | {"ports": {f"port{number}": {"addresses": [f"172.16.{number}.1/24"]} for number in (1, 2, 3)}}
+            },
+            "network.ports: a bridge needs two ports without addresses (take addresses from the ports)",
+        ),
+        (
+            {"domains": [{"name": "example.com", "server": "10.0.0.25", "port": 2525}]},
+            "domains.0.port: transparent mode picks up port 25, not 2525 (25 is right)",
+        ),
+        (
+            {
+                "network": TRANSPARENT["network"] | {"dns": ["192.0.2.53"]},
+                "domains": [{"name": "example.com", "server": "mail.example.com"}],
+            },
+            "domains.0.server: transparent mode cannot watch for mail.example.com (write its address)",
+        ),
+        (
+            {"transparent": {"domains": {"example.net": "strip"}}},
+            (
+                "transparent.domains.example.net: example.net and example.com have one server, so strip and terminate "
+                "cannot both hold (choose one for both)"
+            ),
+        ),
+        (
+            {"domains": [{"name": "example.com", "server": "10.0.0.25", "filtering": {"dkim": "mail"}}]},
+            "domains.0.filtering.dkim: transparent mode signs nothing (leave it to the domain's server)",
+        ),
+        (
+            {"network": {"bridge": {"addresses": ["192.0.2.10/24"], "allow": ["imap"]}, "gateways": ["192.0.2.1"]}},
+            "network.bridge.allow: transparent mode has no imap (take it out, or choose server mode)",
+        ),
+        (
+            {"transparent": {"domains": {"mail.test": "pass"}}},
+            "transparent.domains.mail.test: mail.test is not protected (known: example.com, example.net)",
+        ),
+    ],
+)
+def test_what_transparent_mode_cannot_do(changes: dict[str, Any], sentence: str) -> None:
+    assert complaints(yaml.safe_dump(TRANSPARENT | changes)) == ([sentence] if sentence else [])
 
 
 def test_without_name_servers_every_name_is_a_problem() -> None:

@@ -10,13 +10,14 @@ from hardware.host.errors import Problem, Refused
 from hardware.profile import HardwareProfile
 from installer.apply.places import Places
 from installer.wizard import flow
-from installer.wizard.draft import Draft, factory, keep, kept
+from installer.wizard.draft import Draft, draft_of, factory, keep, kept
 from installer.wizard.pages.review import Action
 from installer.wizard.session import Session, present_ports
 from installer.wizard.turn import LOCK, turn
 from overlays.settings import Secrets, Settings, dump_answers, parse_answers, parse_secrets
 from tests.unit.installer.wizard.script import Back, Script
 
+ANSWERS = Path(__file__).parents[3] / "answers"
 PASSWORD = "correct horse 7"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHVsV2n5xCRiHJ6a4aWkS4iAhB5MWXjC0cXc9d7n8j2L desk"
 
@@ -75,6 +76,38 @@ def test_server_mode_asks_for_users_and_for_no_server(profile: HardwareProfile, 
     assert list(finished.secrets.users) == ["ann@example.com"]
     assert "The password is shorter than 8 characters." in script.text
     assert "finch and wren" not in script.text + repr(finished) + finished.draft.model_dump_json()
+
+
+def test_transparent_mode_asks_for_a_bridge(profile: HardwareProfile, start: Draft) -> None:
+    bridge = [("192.0.2.10/24", "ping, smtp"), (None, None), (None, None), ("172.16.0.1/24", "ssh"), (None, None)]
+    domains = ["add", ("Example.com", "192.0.2.25"), "done", ("Open", None)]
+    script = Script(["transparent", *ADMIN, *bridge, *BEYOND, *CLOCK, *MAILHOST, *domains, "apply"])
+    finished = run(script, profile, start)
+    network = finished.settings.network
+    assert network.bridge
+    assert ([str(one) for one in network.bridge.addresses], network.bridge.allow) == (
+        ["192.0.2.10/24"],
+        ("ping", "smtp"),
+    )
+    assert network.bridged(profile.port_names) == ("port1", "port2", "port4")
+    assert finished.settings.transparent.fail_open
+    assert script.forms[1][0].value == "192.168.1.99/24"  # what the first port had
+    assert "Bridge         port1 port2 port4: 192.0.2.10/24 (ping smtp)" in script.text
+    assert "example.com read along to 192.0.2.25" in script.text
+
+
+def test_back_out_of_transparent_mode_gives_the_first_port_its_address(profile: HardwareProfile, start: Draft) -> None:
+    script = Script(["transparent", Back(), *ALL, "apply"])
+    settings = run(script, profile, start).settings
+    assert settings.network.bridge is None
+    assert script.forms[1][0].value == "192.168.1.99/24"
+
+
+def test_setup_in_transparent_mode_keeps_what_no_page_asks(profile: HardwareProfile) -> None:
+    before = parse_answers((ANSWERS / "transparent.yaml").read_text(encoding="utf-8"), "transparent.yaml")
+    again = draft_of(before, None, profile.port_names)
+    assert again.settings() == before
+    assert again.in_mode("gateway").ports["port1"] == again.bridge
 
 
 def test_a_wrong_user_is_said_on_the_users_page(profile: HardwareProfile, start: Draft) -> None:
@@ -179,6 +212,8 @@ WRONG: dict[str, tuple[list[object], object, str]] = {
     "domain is the box": ([*ALL[:10], "add"], ("mx1.mail.example.org", "10.0.0.25", None, None), "box's own name"),
     "port of words": ([*ALL[:10], "add"], ("example.com", "10.0.0.25", "smtp", None), "Port: "),
     "port out of range": ([*ALL[:10], "add"], ("example.com", "10.0.0.25", "70000", None), "65535"),
+    "no address of the bridge": (["transparent", *ADMIN], ("", "ping"), "Addresses: "),
+    "users' service at the bridge": (["transparent", *ADMIN], (None, "imaps"), "transparent mode has no imaps"),
     "unknown verify": ([*ALL[:10], "add"], ("example.com", "10.0.0.25", None, "ldap"), "cannot be 'ldap'"),
 }
 

@@ -42,7 +42,7 @@ local function note(now)
 end
 
 rspamd_config:add_on_load(function(cfg, ev_base, worker)
-  if worker:get_name() ~= "rspamd_proxy" then
+  if worker:get_name() ~= "rspamd_proxy" and worker:get_name() ~= "normal" then
     return
   end
   rspamd_config:add_periodic(ev_base, 0.1, function()

@@ -1,0 +1,222 @@
+"""The proxy of transparent mode: takes the connections that were picked up from the wire, and makes their other half.
+
+A picked-up connection comes with the client's address, and the address that it meant as our own (nftables' tproxy). The
+other half is made from the client's address (IP_TRANSPARENT). So neither end sees the box.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import socket
+import ssl
+import sys
+from collections import Counter
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Literal
+
+from hardware.host import documents, notify
+from hardware.host.documents import Frozen
+from hardware.host.errors import Refused
+from overlays.transparent.dialogue import Dialogue, Limits, Rules, Starttls
+from overlays.transparent.judge import Judge
+from overlays.transparent.scan import Scanner, Spam, Unfiltered
+from overlays.transparent.wire import Wire
+from overlays.transparent.words import own
+
+log = logging.getLogger("proxy")
+
+_PORT = 10025  # where pickup-proxy.nft leads to
+_SPOOL = Path("/var/spool/postern-proxy")
+_LISTENERS = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
+_TRANSPARENT = {socket.AF_INET: (socket.SOL_IP, 19), socket.AF_INET6: (socket.IPPROTO_IPV6, 75)}  # linux/in.h, in6.h
+_CONNECTING = 30.0  # seconds until a server that does not answer is taken for down
+_LEAVING = 20.0  # what messages under way have when we stop
+
+
+class Configuration(Frozen):
+    """What the rendered file says."""
+
+    format: Literal[1]
+    name: str  # the box's
+    filter: bool
+    sessions: int  # at once
+    sessions_per_client: int
+    message_bytes: int
+    subject_tag: str
+    outgoing_starttls: Starttls
+    outgoing_spam: Spam
+    own: frozenset[str]
+    servers: dict[str, Starttls]
+    spam: dict[str, Spam]  # by domain
+
+    @property
+    def judge(self) -> Judge:
+        if not self.filter:
+            return Unfiltered()
+        return Scanner(self.name, self.spam, self.outgoing_spam, self.subject_tag)
+
+
+class Proxy:
+    """The sessions, each a task."""
+
+    def __init__(self, configuration: Configuration, judge: Judge, certificate: ssl.SSLContext | None) -> None:
+        self._configuration = configuration
+        self._judge = judge
+        self._certificate = certificate
+        self._towards_server = _unverified()
+        self._sessions: dict[asyncio.Task[None], Dialogue] = {}
+        self._clients: Counter[str] = Counter()
+        self._limits = Limits(message_bytes=configuration.message_bytes)
+
+    async def serve(self) -> None:
+        """Serve until we are asked to end; what is under way then has some seconds to finish."""
+        loop = asyncio.get_running_loop()
+        ended = asyncio.Event()
+        loop.add_signal_handler(signal.SIGTERM, ended.set)
+        listening = [
+            await loop.create_server(lambda: _PickedUp(self), sock=_listener(family, host, _PORT))
+            for family, host in _LISTENERS
+        ]
+        notify.ready()
+        alive = asyncio.create_task(_keep_telling())
+        await ended.wait()
+        notify.tell("STOPPING=1")
+        for one in listening:
+            one.close()
+        for session in self._sessions.values():
+            session.leave()
+        if self._sessions:
+            await asyncio.wait(self._sessions, timeout=_LEAVING)
+        alive.cancel()
+
+    def begin(self, wire: Wire) -> None:
+        """A connection was picked up."""
+        client, meant = wire.address("peername"), wire.address("sockname")
+        if ip_address(meant[0]).is_loopback or meant[0] in self._configuration.own:
+            wire.abort()  # somebody on the box itself: we would connect to ourselves
+            return
+        busy = len(self._sessions) >= self._configuration.sessions
+        if busy or self._clients[client[0]] >= self._configuration.sessions_per_client:
+            log.warning("%s: turned away, too many sessions", client[0])
+            wire.refuse(own(421, "4.7.0 Too many sessions, please try again later"))
+            return
+        number = secrets.token_hex(5)
+        starttls = self._configuration.servers.get(meant[0], self._configuration.outgoing_starttls)
+        dialogue = Dialogue(
+            wire,
+            lambda: _connected(client, meant),
+            self._judge,
+            Rules(starttls, self._certificate, self._towards_server),
+            _SPOOL,
+            number,
+            self._limits,
+            lambda text: log.info("%s: %s", number, text),
+        )
+        direction = "incoming" if meant[0] in self._configuration.servers else "outgoing"
+        log.info("%s: %s from %s to %s", number, direction, client[0], meant[0])
+        task = asyncio.get_running_loop().create_task(dialogue.run())
+        self._sessions[task] = dialogue
+        self._clients[client[0]] += 1
+        task.add_done_callback(lambda done: self._end(done, client[0]))
+
+    def _end(self, task: asyncio.Task[None], client: str) -> None:
+        del self._sessions[task]
+        self._clients[client] -= 1
+        if not self._clients[client]:
+            del self._clients[client]
+        if not task.cancelled() and (error := task.exception()):
+            log.error("a session failed", exc_info=error)
+
+
+class _PickedUp(Wire):
+    """A connection that begins its own session."""
+
+    def __init__(self, proxy: Proxy) -> None:
+        super().__init__()
+        self._proxy = proxy
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._proxy.begin(self)
+
+
+def _transparent(family: int) -> socket.socket:
+    """A socket that may have an address which is not the box's."""
+    made = socket.socket(family, socket.SOCK_STREAM)
+    made.setblocking(False)
+    level, option = _TRANSPARENT[socket.AddressFamily(family)]
+    made.setsockopt(level, option, 1)
+    return made
+
+
+def _listener(family: int, host: str, port: int) -> socket.socket:
+    made = _transparent(family)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:
+        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    made.bind((host, port))
+    made.listen(256)
+    return made
+
+
+async def _connected(client: tuple[str, int], meant: tuple[str, int]) -> Wire:
+    """The other half of a connection, from the client's address. Raises OSError."""
+    family = socket.AF_INET6 if ":" in client[0] else socket.AF_INET
+    loop = asyncio.get_running_loop()
+    made = _transparent(family)
+    try:
+        made.bind((client[0], 0))
+        async with asyncio.timeout(_CONNECTING):
+            await loop.sock_connect(made, meant)
+        return (await loop.create_connection(Wire, sock=made))[1]
+    except BaseException:
+        made.close()
+        raise
+
+
+def _unverified() -> ssl.SSLContext:
+    """TLS with the server as a mail server without a policy does it: encrypted, whoever it is."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _certificate() -> ssl.SSLContext | None:
+    """The box's own, which systemd hands over; None where it did not."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if not folder:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(Path(folder) / "cert.pem", Path(folder) / "key.pem")
+    return context
+
+
+async def _keep_telling() -> None:
+    """For systemd's watchdog: whoever tells this still turns over all sessions."""
+    seconds = int(os.environ.get("WATCHDOG_USEC", "0")) / 3e6
+    while seconds:
+        notify.tell("WATCHDOG=1")
+        await asyncio.sleep(seconds)
+
+
+def main() -> None:
+    """What postern-proxy.service runs."""
+    parser = argparse.ArgumentParser(prog="postern-proxy", description=__doc__)
+    parser.add_argument("configuration", type=Path, help="the rendered configuration")
+    parser.add_argument("--check", action="store_true", help="only read the configuration")
+    arguments = parser.parse_args()
+    try:
+        configuration = documents.read(arguments.configuration, Configuration)
+    except Refused as refused:
+        sys.exit(str(refused))
+    if not arguments.check:
+        logging.basicConfig(level=logging.INFO, format="%(message)s")
+        asyncio.run(Proxy(configuration, configuration.judge, _certificate()).serve())
