@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from email.message import EmailMessage
 from pathlib import Path
 
+import dkim
 import pytest
 
 from tests.container.box import until
@@ -163,6 +164,32 @@ def test_outgoing_messages_have_their_own_settings(filtering: Lab) -> None:
     spam = letter("spam out", SPAM).as_bytes()
     assert send(filtering, spam, "bob@outside.example", client=filtering.client(TRUSTED)) == "250"
     assert verdict(delivered(filtering, "spam out")[0])[0] == "spam"
+
+
+def test_what_a_domain_sends_to_the_world_is_signed(filtering: Lab) -> None:
+    message = letter("signed", sender="ann@example.net").as_bytes()
+    send(filtering, message, "victim@outside.example", sender="ann@example.net", client=filtering.client(TRUSTED))
+    (content,) = delivered(filtering, "signed")
+    key = filtering.box.path("var/lib/postern/device/dkim") / "example.net.box.key"
+    public = filtering.box.run("openssl", "rsa", "-in", f"/{key.relative_to(filtering.box.path(''))}", "-pubout").stdout
+    record = "v=DKIM1; k=rsa; p=" + "".join(line for line in public.splitlines() if "-" not in line)
+    asked: list[bytes] = []
+
+    def answer(name: bytes, **_: object) -> bytes:
+        asked.append(name)
+        return record.encode()
+
+    assert dkim.verify(content, dnsfunc=answer)
+    assert asked == [b"box._domainkey.example.net."]
+
+
+def test_a_stranger_is_not_signed_for(filtering: Lab) -> None:
+    """Also not when he writes in a protected domain's name, and whether the recipient's mail is filtered or not."""
+    for recipient in ("ann@example.com", "ann@example.net"):
+        subject = f"in another name to {recipient}"
+        send(filtering, letter(subject, sender="ann@example.net").as_bytes(), recipient, sender="ann@example.net")
+        (content,) = delivered(filtering, subject)
+        assert b"DKIM-Signature" not in content
 
 
 def test_a_domain_has_its_own_settings(filtering: Lab) -> None:
