@@ -16,20 +16,42 @@ from images.archive import Archive
 from images.store import Store
 
 PACKAGES = (
+    *(
+        "bash",
+        "findutils",
+        "gawk",
+        "grep",
+        "hostname",
+        "libc-bin",
+        "sed",
+    ),  # essential, so nobody depends on them: testssl, lynis
     "coreutils",
     "curl",
     "dash",
     "dnsmasq-base",
     "libnet-ssleay-perl",  # for swaks --tls
+    "lynis",
     "nbdkit",
     "nbdkit-plugin-python",
     "nmap",
     "openssh-client",
     "openssl",
     "postfix",  # for smtp-source
+    "socat",  # for testssl
     "swaks",
+    "testssl.sh",
 )
 HOST = Path("/host")
+
+_ACCOUNTS = """root:x:0:0:root:/root:/bin/sh
+postfix:x:101:102::/:/bin/false
+nobody:x:65534:65534:nobody:/:/bin/false
+"""
+_GROUPS = """root:x:0:
+postfix:x:102:
+postdrop:x:103:
+nogroup:x:65534:
+"""
 
 # $1 is the tree, the rest the command. The mounts are seen by nobody else, and go with the last of its processes.
 _ENTER = """
@@ -54,9 +76,9 @@ class Peers:
 
 def peers_tree(store: Store, archive: Archive) -> Peers:
     """The peers for this state of the archive (ten seconds when they are not cached)."""
-    digest = digest_of("peers 4", archive.suite, archive.state, *PACKAGES)
+    digest = digest_of("peers 6", archive.suite, archive.state, *PACKAGES)
     folder = store.made("peers", digest, lambda partial: _make(partial / "root", archive))
-    store.trim("peers", 2)
+    store.trim("peers", 8)
     return Peers(folder / "root")
 
 
@@ -76,9 +98,10 @@ def _make(root: Path, archive: Archive) -> None:
     if not (root / "usr/bin/sh").exists():
         (root / "usr/bin/sh").symlink_to("dash")
     (root / "usr/lib/x86_64-linux-gnu/libblas.so.3").symlink_to("blas/libblas.so.3")  # an alternative; nmap's
+    (root / "usr/bin/awk").symlink_to("gawk")  # another
     etc = root / "etc"
-    (etc / "passwd").write_text("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n")
-    (etc / "group").write_text("root:x:0:\nnogroup:x:65534:\n")
+    (etc / "passwd").write_text(_ACCOUNTS)
+    (etc / "group").write_text(_GROUPS)
     (etc / "hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")
     (etc / "nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files\n")
     shutil.rmtree(root / "var/cache", ignore_errors=True)
