@@ -16,21 +16,45 @@ from images.archive import Archive
 from images.store import Store
 
 PACKAGES = (
+    *(
+        "bash",
+        "findutils",
+        "gawk",
+        "grep",
+        "hostname",
+        "libc-bin",
+        "sed",
+    ),  # essential, so nobody depends on them: testssl, lynis
     "coreutils",
     "curl",
     "dash",
     "dnsmasq-base",
     "libnet-ssleay-perl",  # for swaks --tls
+    "lynis",
     "nbdkit",
     "nbdkit-plugin-python",
     "nmap",
     "openssh-client",
     "openssl",
     "postfix",  # for smtp-source
+    "socat",  # for testssl
     "swaks",
+    "testssl.sh",
 )
 BROWSER = ("chromium", "coreutils", "dash", "fonts-dejavu-core")
 HOST = Path("/host")
+
+# What configuring a package would have linked, and whose program asks for it: nmap, testssl.
+_ALTERNATIVES = {"usr/lib/x86_64-linux-gnu/libblas.so.3": "blas/libblas.so.3", "usr/bin/awk": "gawk"}
+_ACCOUNTS = """root:x:0:0:root:/root:/bin/sh
+postfix:x:101:102::/:/bin/false
+nobody:x:65534:65534:nobody:/:/bin/false
+"""
+_GROUPS = """root:x:0:
+postfix:x:102:
+postdrop:x:103:
+nogroup:x:65534:
+"""
 
 # $1 is the tree, the rest the command. The mounts are seen by nobody else, and go with the last of its processes.
 _ENTER = """
@@ -65,9 +89,9 @@ def browser_tree(store: Store, archive: Archive) -> Peers:
 
 
 def _tree(kind: str, packages: tuple[str, ...], store: Store, archive: Archive) -> Peers:
-    digest = digest_of("peers 5", archive.suite, archive.state, *packages)
+    digest = digest_of("peers 7", archive.suite, archive.state, *packages)
     folder = store.made(kind, digest, lambda partial: _make(partial / "root", packages, archive))
-    store.trim(kind, 2)
+    store.trim(kind, 8)
     return Peers(folder / "root")
 
 
@@ -86,12 +110,12 @@ def _make(root: Path, packages: tuple[str, ...], archive: Archive) -> None:
             (root / folder).symlink_to(f"usr/{folder}")
     if not (root / "usr/bin/sh").exists():
         (root / "usr/bin/sh").symlink_to("dash")
-    libraries = root / "usr/lib/x86_64-linux-gnu"
-    if (libraries / "blas").exists():
-        (libraries / "libblas.so.3").symlink_to("blas/libblas.so.3")  # an alternative; nmap's
+    for link, target in _ALTERNATIVES.items():
+        if (root / link).parent.joinpath(target).exists():
+            (root / link).symlink_to(target)
     etc = root / "etc"
-    (etc / "passwd").write_text("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n")
-    (etc / "group").write_text("root:x:0:\nnogroup:x:65534:\n")
+    (etc / "passwd").write_text(_ACCOUNTS)
+    (etc / "group").write_text(_GROUPS)
     (etc / "hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")
     (etc / "nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files\n")
     shutil.rmtree(root / "var/cache", ignore_errors=True)

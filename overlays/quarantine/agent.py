@@ -38,6 +38,11 @@ class Server(LMTP):
 
     line_length_limit = _LONGEST_LINE
 
+    async def push(self, status: str | bytes) -> None:
+        """With the code that ENHANCEDSTATUSCODES promises; the answers to a connection and to LHLO have none."""
+        text = status if isinstance(status, str) else status.decode()
+        await super().push(re.sub(r"^(?!220)([245])(\d\d) (?!\d\.\d|HELP$)", r"\1\2 \1.0.0 ", text))
+
     def _getaddr(self, arg: str) -> tuple[str | None, str | None]:
         """Any address between angle brackets, as Postfix took it: a refusal here would lose its mail."""
         match = re.fullmatch(r"\s*<(.*)>\s*([^>]*)", arg)
@@ -51,7 +56,14 @@ class Agent:
         self._policy_file = policy_file
         self._records = records
 
-    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - its name
+    async def handle_EHLO(  # noqa: N802 - aiosmtpd's name for it
+        self, _server: SMTP, session: Session, _envelope: Envelope, host_name: str, offered: list[str]
+    ) -> list[str]:
+        """The answer to LHLO, with what RFC 2033 wants of every LMTP server."""
+        session.host_name = host_name
+        return [*offered[:-1], "250-PIPELINING", "250-ENHANCEDSTATUSCODES", offered[-1]]
+
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - the same
         letter = Letter((envelope.mail_from or "").removeprefix("<>"), envelope.original_content or b"")
         try:
             answers = await asyncio.to_thread(self.answers, letter, envelope.rcpt_tos)

@@ -94,7 +94,11 @@ class Lab:
 
 def waiting(of: Box) -> list[Path]:
     """The files of messages in a box's queue."""
-    spool = of.var / "spool/postfix"
+    return messages_in(of.var / "spool/postfix")
+
+
+def messages_in(spool: Path) -> list[Path]:
+    """The files of messages in a queue of Postfix."""
     kinds = ("maildrop", "incoming", "active", "deferred", "hold", "corrupt")
     return [path for kind in kinds for path in (spool / kind).rglob("*") if path.is_file()]
 

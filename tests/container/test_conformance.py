@@ -1,0 +1,230 @@
+"""The protocol word by word, against the box in gateway and in server mode, with plain Postfix as the oracle.
+
+The cases are in conformance.txt, which says how to read them.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import secrets
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from hardware.host import run
+from hardware.host.run import Completed
+from tests.container.box import Box, box, until
+from tests.container.conformance import Case, Dialogue, Heard, Step, read
+from tests.container.lab import OUTSIDE_BOX, STRANGER, Lab, messages_in, waiting
+from tests.container.network import segments
+from tests.peers import inside
+
+CASES = read(Path(__file__).with_name("conformance.txt"))
+LMTP_CASES = read(Path(__file__).with_name("conformance-lmtp.txt"))
+# Dovecot's, behind Postfix, and the quarantine's agent, behind the filter. Postfix has no LMTP server: no oracle here.
+LISTENERS = ("run/dovecot/lmtp", "run/postern-quarantine/agent.sock")
+ORACLE = "192.0.2.90"
+# Debian's own master.cf, and of main.cf only what a mail server must know.
+_MAIN = f"""
+compatibility_level = 3.10
+myhostname = mx1.mail.example.org
+mydestination =
+inet_interfaces = {ORACLE}
+inet_protocols = ipv4
+relay_domains = example.org
+relay_transport = smtp:[192.0.2.80]:25
+queue_directory = {{folder}}/spool
+data_directory = {{folder}}/data
+maillog_file = {{folder}}/log
+maillog_file_prefixes = /host
+smtpd_tls_security_level = may
+smtpd_tls_chain_files = {{folder}}/server.pem
+"""
+PASSWORD = "Linnet-nests~19-gorse"
+SERVER = """
+format: 1
+mode: server
+network:
+  ports:
+    port1: {addresses: [192.0.2.10/24], allow: [smtp]}
+mailhost: {host_name: mx1, local_domain: mail.example.org, postmaster: ann@example.org}
+domains: [{name: example.org}]
+users: [{address: ann@example.org}, {address: bob@example.org}]
+filtering: {incoming: {antispam: "off", antivirus: false}, outgoing: {antivirus: false}}
+"""
+SECRETS = f"""
+format: 1
+admin: {{password: {PASSWORD}}}
+users: {{ann@example.org: {{password: {PASSWORD}}}, bob@example.org: {{password: {PASSWORD}}}}}
+"""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A server: how to reach it, whether it has mail in hand, and every message that it delivered."""
+
+    connect: Callable[[], socket.socket]
+    busy: Callable[[], object]
+    delivered: Callable[[], list[bytes]]
+    run: Callable[..., Completed]  # a program of its Postfix
+
+    def hear(self, case: Case) -> Heard:
+        token = secrets.token_hex(3)[1:]
+        with closing(Dialogue(self.connect(), token)) as dialogue:
+            answers = [dialogue.say(step) for step in case.steps]
+        found: list[bytes] = []
+        if case.arrives is not None:
+            until(lambda: not self.busy(), f"the queue to be empty after {case.name}", self.busy)
+            found = [one for one in self.delivered() if token.encode() in one]
+        bodies = [re.sub(b"\r?\n", b"\r\n", one).partition(b"\r\n\r\n")[2] for one in found]
+        return Heard(answers, bodies, "\n".join(dialogue.transcript))
+
+
+@pytest.fixture(scope="module")
+def oracle(gateway: Lab) -> Iterator[Target]:
+    """Debian's Postfix outside, which takes mail for example.org and hands it to the mail server there."""
+    with tempfile.TemporaryDirectory(prefix="postern-oracle-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # its daemons are not root
+        for part in ("spool", "data", "etc"):
+            (folder / part).mkdir()
+        peers, namespace = gateway.peers, gateway.outside.namespace
+        shutil.copy(peers.root / "usr/share/postfix/master.cf.dist", folder / "etc/master.cf")
+        shutil.copy(gateway.folder / "server.pem", folder)
+        (folder / "etc/main.cf").write_text(_MAIN.format(folder=inside(folder)))
+        gateway.outside.host(f"{ORACLE}/24")
+
+        def command(program: str, *words: str) -> list[str]:
+            return peers.command(program, "-c", inside(folder / "etc"), *words, namespace=namespace)
+
+        def postfix(*words: str) -> Completed:
+            return run.run(command(*words))
+
+        postfix("postconf", "-F", "*/*/chroot=n")
+        shutil.chown(folder / "data", 101)
+        with run.spawn(command("postfix", "start-fg"), log=folder / "console", grace=30):
+            until(lambda: gateway.outside.answers(ORACLE, 25), "the oracle", (folder / "console").read_text)
+            yield Target(
+                lambda: gateway.outside.connect(ORACLE, 25, STRANGER),
+                lambda: messages_in(folder / "spool"),
+                lambda: [one.content for one in gateway.world.received()],
+                postfix,
+            )
+            postfix("postfix", "stop")
+
+
+@pytest.fixture(scope="module")
+def in_gateway_mode(gateway: Lab) -> Target:
+    return Target(
+        lambda: gateway.outside.connect(OUTSIDE_BOX, 25, STRANGER),
+        gateway.queued,
+        lambda: [one.content for one in gateway.example_org.received()],
+        gateway.box.run,
+    )
+
+
+@pytest.fixture(scope="module")
+def server(root: Path) -> Iterator[Box]:
+    with segments(1, "co") as nets, box(root, nets) as made:
+        made.start({"postern.answers": SERVER, "postern.secrets": SECRETS})
+        nets[0].host(f"{STRANGER}/24")
+        yield made
+        made.require_well(PASSWORD)
+
+
+@pytest.fixture(scope="module")
+def in_server_mode(server: Box) -> Target:
+    return _delivering(server, lambda: server.segments[0].connect(OUTSIDE_BOX, 25, STRANGER))
+
+
+@pytest.fixture(params=["gateway", "server"])
+def target(request: pytest.FixtureRequest) -> Target:
+    """The box in that mode."""
+    found: Target = request.getfixturevalue(f"in_{request.param}_mode")
+    return found
+
+
+@pytest.fixture(scope="module")
+def said_by_oracle(oracle: Target) -> Callable[[str], Heard]:
+    """What the oracle makes of a case; it is asked once for all modes."""
+    return functools.cache(lambda name: oracle.hear(CASES[name]))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_smtp(target: Target, said_by_oracle: Callable[[str], Heard], name: str) -> None:
+    case = CASES[name]
+    heard = target.hear(case)
+    assert case.problems(heard) == []
+    if not case.oracle:
+        theirs = said_by_oracle(name)
+        assert case.problems(theirs) == []
+        assert theirs.answers == heard.answers
+
+
+@pytest.mark.parametrize("within", ["a command", "a message"])
+def test_whoever_says_no_more_is_sent_away(target: Target, oracle: Target, within: str) -> None:
+    """After five minutes, the least that RFC 5321 4.5.3.2.7 asks for; for the time of this test it is three seconds."""
+    steps = CASES["RFC 5321 4.1.1.10: a connection that drops within a message delivers nothing"].steps
+    for one in (target, oracle):
+        assert one.run("postconf", "-h", "-x", "smtpd_timeout").stdout.strip() == "300s"
+        one.run("postconf", "-e", "smtpd_timeout=3s")
+        one.run("postfix", "reload")
+        try:
+            until(lambda: _patience_ends(one, steps[:1] if within == "a command" else steps[:-1]), "421")  # noqa: B023
+        finally:
+            one.run("postconf", "-X", "smtpd_timeout")
+            one.run("postfix", "reload")
+
+
+def _patience_ends(target: Target, steps: tuple[Step, ...]) -> bool:
+    """Not at once: a process from before the reload may still take a connection."""
+    line = target.connect()
+    line.settimeout(10)
+    with closing(Dialogue(line, "none")) as dialogue:
+        for step in steps:
+            dialogue.say(step)
+        return dialogue.say(Step("(listen)", ("421", "closed"))) == ["421", "closed"]
+
+
+@pytest.mark.parametrize("listener", LISTENERS)
+@pytest.mark.parametrize("name", LMTP_CASES)
+def test_lmtp(server: Box, listener: str, name: str) -> None:
+    case = LMTP_CASES[name]
+    assert case.problems(_delivering(server, lambda: _local(server, listener)).hear(case)) == []
+
+
+@pytest.mark.parametrize("listener", LISTENERS)
+def test_lmtp_offers_what_it_must(server: Box, listener: str) -> None:
+    """RFC 2033 5: pipelining and, with every answer but the greeting's, a code that says more (RFC 2034)."""
+    with closing(Dialogue(_local(server, listener), "none")) as dialogue:
+        dialogue.say(Step("LHLO client.example.net", ("220", "250")))
+        offered = dialogue.transcript[-1]
+        assert {"PIPELINING", "ENHANCEDSTATUSCODES", "8BITMIME"} <= set(re.findall(r"250[ -](\S+)", offered))
+        for command in ("MAIL FROM:<someone@example.edu>", "DATA", "FOO", "RSET", "RCPT TO:<ann@example.org>", "QUIT"):
+            dialogue.say(Step(command, ("xxx",)))
+            assert re.match(r"< ([245])\d\d \1\.\d+\.\d+ ", dialogue.transcript[-1]), dialogue.transcript
+
+
+def _delivering(server: Box, connect: Callable[[], socket.socket]) -> Target:
+    """A way into the box whose mail lies in its mailboxes."""
+    store = server.var / "vmail/example.org"
+    return Target(
+        connect,
+        lambda: waiting(server),
+        lambda: [path.read_bytes() for path in store.glob("*/Maildir/new/*")],
+        server.run,
+    )
+
+
+def _local(server: Box, path: str) -> socket.socket:
+    line = socket.socket(socket.AF_UNIX)
+    line.settimeout(30)
+    line.connect(str(server.path(path)))
+    return line
