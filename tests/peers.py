@@ -16,18 +16,25 @@ from images.archive import Archive
 from images.store import Store
 
 PACKAGES = (
+    "7zip",  # archives with a password
     "coreutils",
     "curl",
     "dash",
     "dnsmasq-base",
+    "getmail6",
+    "isync",  # mbsync
     "libnet-ssleay-perl",  # for swaks --tls
+    "mpack",  # munpack: takes the attachments out of a message, as ripmime and uudeview do
     "nbdkit",
     "nbdkit-plugin-python",
     "nmap",
     "openssh-client",
     "openssl",
     "postfix",  # for smtp-source
+    "qpdf",  # PDF files with a password
+    "ripmime",
     "swaks",
+    "uudeview",
 )
 HOST = Path("/host")
 
@@ -54,7 +61,7 @@ class Peers:
 
 def peers_tree(store: Store, archive: Archive) -> Peers:
     """The peers for this state of the archive (ten seconds when they are not cached)."""
-    digest = digest_of("peers 4", archive.suite, archive.state, *PACKAGES)
+    digest = digest_of("peers 5", archive.suite, archive.state, *PACKAGES)
     folder = store.made("peers", digest, lambda partial: _make(partial / "root", archive))
     store.trim("peers", 2)
     return Peers(folder / "root")
