@@ -63,7 +63,7 @@ def peers_tree(store: Store, archive: Archive) -> Peers:
     """The peers for this state of the archive (ten seconds when they are not cached)."""
     digest = digest_of("peers 5", archive.suite, archive.state, *PACKAGES)
     folder = store.made("peers", digest, lambda partial: _make(partial / "root", archive))
-    store.trim("peers", 2)
+    store.trim("peers", 8)
     return Peers(folder / "root")
 
 
