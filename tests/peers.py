@@ -33,6 +33,7 @@ PACKAGES = (
     "postfix",  # for smtp-source
     "qpdf",  # PDF files with a password
     "ripmime",
+    "sieve-connect",
     "swaks",
     "uudeview",
 )
@@ -61,7 +62,7 @@ class Peers:
 
 def peers_tree(store: Store, archive: Archive) -> Peers:
     """The peers for this state of the archive (ten seconds when they are not cached)."""
-    digest = digest_of("peers 5", archive.suite, archive.state, *PACKAGES)
+    digest = digest_of("peers 6", archive.suite, archive.state, *PACKAGES)
     folder = store.made("peers", digest, lambda partial: _make(partial / "root", archive))
     store.trim("peers", 8)
     return Peers(folder / "root")

@@ -99,6 +99,9 @@ local function lenience(task)
   return least or 0
 end
 
+-- What is asked about a stranger's mail server. Whom a rule lets relay is none: a client at home, or a user on his way.
+local OF_SERVERS = { "HFILTER_CHECK", "RDNS_CHECK", "SPF_CHECK", "DKIM_CHECK", "DMARC_CHECK", "ARC_CHECK" }
+
 -- The recipients' wishes in one. `tag` is the lowest score that is spam to anybody, `reject` the one that is too much for all.
 local function whole(task)
   local sender = sender_of(task)
@@ -121,7 +124,7 @@ local function whole(task)
   end
   local rule = lenience(task)
   if rule >= LENIENCE.relay then
-    all.greylist = NEVER
+    all.greylist, all.relayed = NEVER, true
   end
   if rule >= LENIENCE.bypass then -- of antispam; viruses are looked for all the same
     all.tag, all.reject, all.blocked = NEVER, NEVER, 0
@@ -143,6 +146,8 @@ local function decide(task)
   local settings = { actions = { reject = all.reject, greylist = all.greylist } }
   if all.tag == NEVER then
     settings.symbols_enabled = { "POSTERN_SCAN", "DKIM_SIGNED" }
+  elseif all.relayed then
+    settings.symbols_disabled = OF_SERVERS
   end
   task:set_settings(settings)
   task:cache_set("settings", settings)
