@@ -15,31 +15,38 @@ from images import tools
 from images.archive import Archive
 from images.store import Store
 
+# Those that every Debian has are named too, if their like are needed: nobody depends on them.
 PACKAGES = (
-    *(
-        "bash",
-        "findutils",
-        "gawk",
-        "grep",
-        "hostname",
-        "libc-bin",
-        "sed",
-    ),  # essential, so nobody depends on them: testssl, lynis
+    "7zip",  # archives with a password
+    "bash",
     "coreutils",
     "curl",
     "dash",
     "dnsmasq-base",
+    "findutils",
+    "gawk",
+    "getmail6",
+    "grep",
+    "hostname",
+    "isync",  # mbsync
+    "libc-bin",
     "libnet-ssleay-perl",  # for swaks --tls
     "lynis",
+    "mpack",  # munpack: takes the attachments out of a message, as ripmime and uudeview do
     "nbdkit",
     "nbdkit-plugin-python",
     "nmap",
     "openssh-client",
     "openssl",
     "postfix",  # for smtp-source
+    "qpdf",  # PDF files with a password
+    "ripmime",
+    "sed",
+    "sieve-connect",
     "socat",  # for testssl
     "swaks",
     "testssl.sh",
+    "uudeview",
 )
 BROWSER = ("chromium", "coreutils", "dash", "fonts-dejavu-core")
 HOST = Path("/host")

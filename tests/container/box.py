@@ -163,19 +163,25 @@ _NSPAWN = {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1", "SYSTEMD_NSPAWN_LOCK": "0"}
 
 
 @contextmanager
-def box(tree: Path, segments: Sequence[Segment]) -> Iterator[Box]:
-    """A box that is off; switched off and forgotten at the end."""
+def box(tree: Path, segments: Sequence[Segment], disk_mib: int = 0) -> Iterator[Box]:
+    """A box that is off; switched off and forgotten at the end. With `disk_mib` its /var has that size."""
     place = _MEMORY if os.access(_MEMORY, os.W_OK) else Path(tempfile.gettempdir())
     for path in place.iterdir():
         if abandoned(path.name):
+            run.run(["umount", "--quiet", "--lazy", path / "var"], check=False)
             shutil.rmtree(path, ignore_errors=True)  # another run may be at it too
     folder = Path(tempfile.mkdtemp(prefix=f"postern-{segments[0].cable}-", dir=place))
+    if disk_mib:
+        (folder / "var").mkdir()
+        run.run(["mount", "-t", "tmpfs", "-o", f"size={disk_mib}m,mode=0755", "postern", folder / "var"])
     made = Box(tree, segments, folder)
     try:
         yield made
     finally:
         made.stop()
         run.run([*_PRIVATE, _FORGET, "sh", made.name])
+        if disk_mib:
+            run.run(["umount", "--lazy", folder / "var"])
         shutil.rmtree(folder)
 
 

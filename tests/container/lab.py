@@ -104,7 +104,7 @@ def messages_in(spool: Path) -> list[Path]:
 
 
 @contextmanager
-def lab(tree: Path, peers: Peers, answers: str = ANSWERS, name: str = "gw") -> Iterator[Lab]:
+def lab(tree: Path, peers: Peers, answers: str = ANSWERS, name: str = "gw", disk_mib: int = 0) -> Iterator[Lab]:
     """The box in service; at its end it must be well. `name` (two letters) tells its networks from other boxes'."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="postern-lab-")))
@@ -112,7 +112,7 @@ def lab(tree: Path, peers: Peers, answers: str = ANSWERS, name: str = "gw") -> I
         outside, inside, desk, _ = nets
         key = _ssh_key(peers, folder)
         certificate = server_certificate(peers, folder)
-        made = stack.enter_context(box(tree, nets))
+        made = stack.enter_context(box(tree, nets, disk_mib))
         filled = answers.format(key=key.with_suffix(".pub").read_text().strip())
         made.start({"postern.answers": filled, "postern.secrets": SECRETS})
         outside.host(

@@ -17,6 +17,7 @@ import pytest
 from tests.container.box import until
 from tests.container.client import Client
 from tests.container.lab import ANSWERS, OUTSIDE_BOX, STRANGER, TRUSTED, Lab, lab
+from tests.container.malformed import EICAR
 from tests.peers import Peers
 
 OFF = re.compile(r"^filtering:.*\n", re.MULTILINE)
@@ -33,8 +34,6 @@ FILTERING = OFF.sub(
         'server: 10.0.0.26, port: 2525, filtering: {{antispam: "off", antivirus: false, dkim: box}}}}',
     ).replace("access:\n", 'access:\n  - {{sender: "*@passes.example", action: bypass}}\n'),
 )
-# In pieces, so that no scanner takes this file for one.
-EICAR = b"X5O!P%@AP[4\\PZX54(P^)7CC)7}$EICAR" + b"-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
 REFUSED = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
 SPAM = "YJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
 SENDER = "someone@example.net"
@@ -74,10 +73,11 @@ def attached(subject: str, content: bytes, name: str, kind: str = "application/o
     return made.as_bytes()
 
 
-def zipped(content: bytes, name: str) -> bytes:
+def zipped(content: bytes, name: str, *more: tuple[bytes, str]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(name, content)
+        for inside, called in ((content, name), *more):
+            archive.writestr(called, inside)
     return buffer.getvalue()
 
 

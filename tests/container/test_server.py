@@ -9,7 +9,7 @@ import smtplib
 import socket
 import ssl
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -102,9 +102,15 @@ def connect_hosts(nets: tuple[Segment, ...]) -> None:
 
 @pytest.fixture(scope="module")
 def server(root: Path, peers: Peers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("server")
+    with serving(root, peers, tmp_path_factory.mktemp("server"), "sv") as made:
+        yield made
+
+
+@contextmanager
+def serving(root: Path, peers: Peers, folder: Path, name: str) -> Iterator[Server]:
+    """The box in service; at its end it must be well. `name` (two letters) tells its networks from other boxes'."""
     with ExitStack() as stack:
-        nets = stack.enter_context(segments(3, "sv"))
+        nets = stack.enter_context(segments(3, name))
         outside, inside, desk = nets
         made = stack.enter_context(box(root, nets))
         made.start({"postern.answers": ANSWERS, "postern.secrets": SECRETS})

@@ -1,11 +1,13 @@
--- Viruses: ClamAV gets the whole message, to take apart by itself, and each part as Rspamd decodes it. What confuses one of them
--- seldom confuses both.
+-- Viruses: ClamAV gets the whole message, to take apart by itself, each part as Rspamd decodes it, and what else a part could be to a
+-- mail program (lenient.lua).
 --
 -- Rspamd's own module takes an answer that it does not know for a clean message. Here only `stream: OK` to every piece is clean.
 
 local rspamd_logger = require "rspamd_logger"
 local rspamd_tcp = require "rspamd_tcp"
 local rspamd_util = require "rspamd_util"
+
+local lenient = dofile("/usr/share/postern/rspamd/lenient.lua")
 
 local CLAMD = "/run/clamav/clamd.ctl"
 local PATIENCE, TRIES = 25.0, 2 -- seconds for a piece, and how often it is sent
@@ -19,8 +21,22 @@ local function pieces_of(task)
     if content and #content > 0 then
       table.insert(pieces, content)
     end
+    for _, other in ipairs(part:is_multipart() and {} or lenient(part)) do
+      table.insert(pieces, other)
+    end
   end
   return pieces
+end
+
+-- A message in pieces: what they are together is seen by its reader alone (message/partial, RFC 2046, 5.2.2).
+local function is_piece(task)
+  for _, part in ipairs(task:get_parts() or {}) do
+    local main, sub = part:get_type()
+    if main == "message" and sub == "partial" then
+      return true
+    end
+  end
+  return false
 end
 
 -- What an answer of clamd means: clean, virus, encrypted, limits, or nothing that we know.
@@ -44,8 +60,11 @@ local function scan(task)
   local pieces = pieces_of(task)
   local result = { left = #pieces }
   task:cache_set("postern_antivirus", result)
+  result.piece = is_piece(task)
   if #pieces > MOST_PIECES then
     result.limits = string.format("%d parts", #pieces)
+  end
+  if result.piece or result.limits then
     return
   end
 
@@ -100,6 +119,8 @@ local function judge(task)
     task:set_pre_result("reject", "virus found: " .. result.virus, "postern")
   elseif task:get_metric_action() == "reject" then
     return -- as spam; the scan may not have been needed
+  elseif result and result.piece then
+    task:set_pre_result("reject", "a piece of a message cannot be scanned for viruses", "postern")
   elseif result and result.limits then
     task:set_pre_result("reject", "too large or too deep to be scanned for viruses", "postern")
   elseif not result or result.left > 0 then

@@ -99,6 +99,9 @@ local function lenience(task)
   return least or 0
 end
 
+-- What is asked about a stranger's mail server. Whom a rule lets relay is none: a client at home, or a user on his way.
+local OF_SERVERS = { "HFILTER_CHECK", "RDNS_CHECK", "SPF_CHECK", "DKIM_CHECK", "DMARC_CHECK", "ARC_CHECK" }
+
 -- The recipients' wishes in one. `tag` is the lowest score that is spam to anybody, `reject` the one that is too much for all.
 local function whole(task)
   local sender = sender_of(task)
@@ -123,7 +126,7 @@ local function whole(task)
   -- Signed is what Postfix lets out, and what its senders may let out: never a stranger's message in a protected domain's name.
   all.ours = all.outgoing or rule == LENIENCE.relay or task:get_user() ~= nil
   if rule >= LENIENCE.relay then
-    all.greylist = NEVER
+    all.greylist, all.relayed = NEVER, true
   end
   if rule >= LENIENCE.bypass then -- of antispam; viruses are looked for all the same
     all.tag, all.reject, all.blocked = NEVER, NEVER, 0
@@ -145,6 +148,8 @@ local function decide(task)
   local settings = { actions = { reject = all.reject, greylist = all.greylist } }
   if all.tag == NEVER then
     settings.symbols_enabled = { "POSTERN_SCAN", all.ours and "DKIM_SIGNED" or nil }
+  elseif all.relayed then
+    settings.symbols_disabled = OF_SERVERS
   elseif not all.ours then
     settings.symbols_disabled = { "DKIM_SIGNED" }
   end

@@ -1,0 +1,214 @@
+"""Two thousand messages while programs die, the disk fills and DNS goes: none is lost, doubled or unscanned."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.container.box import until
+from tests.container.lab import ANSWERS, TRUSTED, Lab, lab
+from tests.container.load import Letter, Load
+from tests.container.malformed import EICAR
+from tests.container.test_filtering import OFF, SENDER, SPAM, dns
+from tests.peers import Peers
+
+COUNT = 2000
+DISK_MIB = 768
+TWO, OUT, SPAMS, VIRUS = 4, 5, (6, 7), 8  # the last digit of their numbers
+
+UNITS = ("rspamd.service", "clamav-daemon.service", "dovecot.service", "valkey-server.service", "unbound.service")
+FILTERING = OFF.sub("filtering: {{greylisting: {{enabled: false}}}}\n", ANSWERS)
+_NUMBER = re.compile(rb"^X-Number: (\d+)\r?$", re.MULTILINE)
+_VERDICT = re.compile(rb"^X-Postern-Verdict: (\w+)\r?$", re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def busy(root: Path, peers: Peers) -> Iterator[Lab]:
+    """A box that filters, on a disk that can get full."""
+    with lab(root, peers, FILTERING, "lo", DISK_MIB) as made:
+        until(lambda: dns(made) == "answers", "DNS", lambda: dns(made))
+        yield made
+
+
+def letters() -> Iterator[Letter]:
+    """Of ten seven are clean (one of these is for two domains, one for the world), two are spam, one is a virus."""
+    places = ("example.com", "example.net", "example.org")
+    for number in range(COUNT):
+        kind = number % 10
+        domains = places[:2] if kind == TWO else ("outside.example",) if kind == OUT else (places[number % 3],)
+        head = f"From: Some One <{SENDER}>\r\nTo: Ann <ann@{domains[0]}>\r\nDate: Tue, 24 Nov 2026 10:00:00 +0000\r\n"
+        head += f"Message-ID: <{number}@example.edu>\r\nSubject: number {number}\r\nX-Number: {number}\r\n"
+        text = "The quick brown fox jumps over the lazy dog.\r\n" * (20 + number % 200)
+        if kind in SPAMS or kind == VIRUS:
+            text = SPAM if kind in SPAMS else EICAR.decode()
+        yield Letter(number, SENDER, tuple(f"ann@{domain}" for domain in domains), f"{head}\r\n{text}".encode())
+
+
+class Sending:
+    """The senders, a stranger's mail server and one inside, as one."""
+
+    def __init__(self, of: Lab) -> None:
+        every = list(letters())
+        self.loads = (
+            Load(of.stranger, [one for one in every if not _goes_out(one)], lanes=10),
+            Load(lambda: of.client(TRUSTED), [one for one in every if _goes_out(one)], lanes=2),
+        )
+
+    def release(self, share: float) -> None:
+        for load in self.loads:
+            load.release(round(len(load.letters) * share) + 1)
+
+    @property
+    def released(self) -> int:
+        return sum(load.released for load in self.loads)
+
+    @property
+    def attempts(self) -> int:
+        return sum(load.attempts for load in self.loads)
+
+    @property
+    def settled(self) -> int:
+        return sum(load.settled for load in self.loads)
+
+    @property
+    def put_off(self) -> list[str]:
+        return [said for load in self.loads for said in load.put_off]
+
+    def goes_on(self, count: int = 30) -> None:
+        """Wait until the box has said something so many times more, or there is nothing left to send."""
+        wanted = self.attempts + count
+        until(lambda: self.attempts >= wanted or self.settled == self.released, "it", lambda: self.put_off[-3:])
+
+
+def test_two_thousand_messages_while_everything_fails(busy: Lab) -> None:
+    began = time.monotonic()
+    sending = Sending(busy)
+
+    def tell(what: str) -> None:
+        print(f"{time.monotonic() - began:5.1f} s: {sending.settled} settled, {len(sending.put_off)} put off; {what}")
+
+    faults = [*_deaths(busy), *_absences(busy), *_shortages(busy)]
+    with sending.loads[0], sending.loads[1]:
+        for name, fault in faults:
+            tell(name)
+            sending.release(1 / len(faults))
+            sending.goes_on()
+            fault(sending)
+        tell("no more faults")
+        until(lambda: sending.settled == COUNT, "the last message", lambda: sending.put_off[-3:])
+    tell("all sent")
+    until(lambda: all(_state(busy, unit) == "active" for unit in UNITS), "every unit")
+    until(lambda: _emptied(busy), "an empty queue", lambda: busy.box.run("postqueue", "-p").stdout)
+    tell("all delivered")
+    _require_each_once(busy, sending)
+
+
+Fault = tuple[str, Callable[[Sending], None]]
+
+
+def _deaths(of: Lab) -> Iterator[Fault]:
+    """Killed, and nobody starts it again but systemd."""
+    for units in [(unit,) for unit in UNITS] + [UNITS]:
+
+        def fault(sending: Sending, units: tuple[str, ...] = units) -> None:
+            before = {unit: _pid(of, unit) for unit in units}
+            of.box.run("systemctl", "kill", "--signal=KILL", *units)
+            until(lambda: all(_pid(of, unit) not in (0, before[unit]) for unit in units), "the units again")
+
+        yield f"killed: {' '.join(units)}", fault
+
+
+def _absences(of: Lab) -> Iterator[Fault]:
+    """Stopped while messages come in, and started again."""
+    for units in [(unit,) for unit in UNITS] + [UNITS]:
+
+        def fault(sending: Sending, units: tuple[str, ...] = units) -> None:
+            sockets = ("clamav-daemon.socket",) if "clamav-daemon.service" in units else ()
+            of.box.run("systemctl", "stop", *sockets, *units)
+            sending.goes_on()
+            of.box.run("systemctl", "start", *sockets, *units)
+
+        yield f"stopped: {' '.join(units)}", fault
+
+
+def _shortages(of: Lab) -> Iterator[Fault]:
+    def without_dns(sending: Sending) -> None:
+        of.outside.ip("address", "delete", "192.0.2.53/24", "dev", of.outside.cable)
+        sending.goes_on()
+        of.outside.host("192.0.2.53/24")
+
+    def without_space(sending: Sending, left_mib: int) -> None:
+        filler = of.box.var / "filler"
+        with filler.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(of.box.var).free - (left_mib << 20))
+        before = len(sending.put_off)
+        until(
+            lambda: any(said.startswith("452") for said in sending.put_off[before:]),
+            "452",
+            lambda: sending.put_off[-3:],
+        )
+        filler.unlink()
+
+    yield "no DNS", without_dns
+    yield "little space", partial(without_space, left_mib=100)
+    yield "no space at all", partial(without_space, left_mib=0)
+
+
+def _require_each_once(of: Lab, sending: Sending) -> None:
+    """What was accepted is at its recipients' servers or in their quarantine, once, and nothing else is."""
+    every = {letter.number: letter for load in sending.loads for letter in load.letters}
+    viruses = {number for number in every if number % 10 == VIRUS}
+    refused = {number for load in sending.loads for number in load.refused}
+    assert not [number for load in sending.loads for number in load.unanswered]
+    assert refused == viruses, [load.refused for load in sending.loads]
+    wanted = Counter(
+        (number, one) for number, letter in every.items() if number not in viruses for one in letter.recipients
+    )
+    assert Counter(_arrived(of)) == wanted
+
+
+def _arrived(of: Lab) -> Iterator[tuple[int, str]]:
+    """The number of each message that is anywhere, and for whom."""
+    for server in of.servers:
+        for message in server.received():
+            if message.sender != SENDER:
+                continue  # what the box writes to its postmaster
+            (number,) = map(int, _NUMBER.findall(message.content))
+            assert _VERDICT.findall(message.content) == [b"clean"], f"{number} was not scanned"
+            assert number % 10 not in SPAMS
+            yield from ((number, recipient) for recipient in message.recipients)
+    for path in of.box.var.glob("vmail/*/*/Maildir/.Quarantine/[nc]*/*"):
+        content = path.read_bytes()
+        (number,) = map(int, _NUMBER.findall(content))
+        assert _VERDICT.findall(content) == [b"spam"], f"{number} was not scanned"
+        assert number % 10 in SPAMS
+        yield number, path.parents[3].name
+
+
+def _goes_out(letter: Letter) -> bool:
+    return letter.number % 10 == OUT
+
+
+def _pid(of: Lab, unit: str) -> int:
+    """A unit's first process while it is in service, else 0."""
+    if _state(of, unit) != "active":
+        return 0
+    return int(of.box.run("systemctl", "show", "--value", "--property=MainPID", unit).stdout)
+
+
+def _state(of: Lab, unit: str) -> str:
+    return of.box.run("systemctl", "is-active", unit, check=False).stdout.strip()
+
+
+def _emptied(of: Lab) -> bool:
+    """Postfix comes to what it put off by itself, two minutes later: here it is asked to do so now."""
+    of.box.run("postqueue", "-f")
+    return not of.queued()
