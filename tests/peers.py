@@ -39,6 +39,7 @@ PACKAGES = (
     "openssh-client",
     "openssl",
     "postfix",  # for smtp-source
+    "python3-dkim",
     "qpdf",  # PDF files with a password
     "ripmime",
     "sed",
