@@ -13,6 +13,7 @@ from tests.container.box import Box, box
 from tests.container.network import segments
 
 EXAMPLES = Path(__file__).parents[1] / "answers"
+GOLDEN = EXAMPLES.parent / "golden"
 # Runs in the box: lets the parsers read what an answer file renders to, with a line more in one of the files.
 _SPOILT = """
 import sys
@@ -69,6 +70,11 @@ SPOILT = {
         "postconf: .* unused parameter: smtpd_tls_secruity_level",
     ),
     "line of services": ("etc/postfix/master.cf", "smtpx inet n -", "postconf: .* bad field count"),
+    "program of a service": (
+        "etc/postfix/master.cf",
+        "127.0.0.1:26 inet n - n - - smptd",
+        "Postfix has no program smptd",
+    ),
     "table of domains": ("etc/postfix/transport", "example.edu", "postmap: .* expected format: key whitespace value"),
     "table of own addresses": ("etc/postfix/virtual", "root", "postmap: .* expected format: key whitespace value"),
     "table of clients": ("etc/postfix/relay_clients", "10.0.0.0/33 OK", "postmap: .* bad mask length"),
@@ -92,6 +98,24 @@ SPOILT = {
         "add rule bridge postern pre tpc dport 25 accept",
         "nft: .* syntax error",
     ),
+    "directive of nginx": ("etc/nginx/nginx.conf", "sever { }", "nginx: .* unknown directive"),
+    "directive of nginx, included": ("etc/nginx/sites/webmail.conf", "exires 1d;", "nginx: .* unknown directive"),
+    "setting of PHP": ("etc/php/8.4/fpm/php-fpm.conf", "pm.max_childen = 3", "php-fpm8.4: .* unknown entry"),
+    "statement of webmail": (
+        "etc/roundcube/config.inc.php",
+        "$config[ = 1;",
+        "php8.4: .*[Ss]yntax error|php8.4: .*Parse error",
+    ),
+    "worker of Rspamd": (
+        "etc/rspamd/rspamd.conf",
+        'worker "nomal" { bind_socket = "127.0.0.1:1"; }',
+        "rspamadm: .*nomal",
+    ),
+    "section of Rspamd": ("etc/rspamd/rules.conf", "dmarc {", "rspamadm: "),
+    "clause of unbound": ("etc/unbound/unbound.conf", "sever:", "unbound-checkconf: .* error"),
+    "option of clamd": ("etc/clamav/clamd.conf", "LogTme yes", "clamconf: .*LogTme"),
+    "option of freshclam": ("etc/clamav/freshclam.conf", "DatabaseMiror x", "clamconf: .*DatabaseMiror"),
+    "decision about spam": ("etc/postern/quarantine.json", "x", "postern-quarantine-agent: "),
     "rule of sudo": ("etc/sudoers.d/postern", "admin ALL = (root) NOPASWD: ALL", "visudo: .* syntax error"),
 }
 
@@ -125,7 +149,7 @@ def test_every_mode_is_accepted_for_every_profile(reader: Box, mode: str) -> Non
 @pytest.mark.parametrize("what", SPOILT)
 def test_one_misspelt_word_is_noticed(reader: Box, what: str) -> None:
     path, line, complaint = SPOILT[what]
-    example = "transparent" if path in ("etc/postern/proxy.yaml", "etc/postern/pickup.nft") else "gateway"
+    example = next(name for name in ("gateway", "server", "transparent") if (GOLDEN / name / path).exists())
     words = [f"/run/{example}.yaml", "/run/secrets.yaml", path, line]
     said = reader.run("python3", "-I", "-B", "-c", _SPOILT, *words, check=False)
     assert said.status == (1 if complaint else 0), said.stderr
