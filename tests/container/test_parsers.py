@@ -108,8 +108,8 @@ SPOILT = {
     ),
     "worker of Rspamd": (
         "etc/rspamd/rspamd.conf",
-        'worker "nomal" { bind_socket = "127.0.0.1:1"; }',
-        "rspamadm: .*nomal",
+        'worker "nrmal" { bind_socket = "127.0.0.1:1"; }',
+        "rspamadm: .*nrmal",
     ),
     "section of Rspamd": ("etc/rspamd/rules.conf", "dmarc {", "rspamadm: "),
     "clause of unbound": ("etc/unbound/unbound.conf", "sever:", "unbound-checkconf: .* error"),
