@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from email.utils import parseaddr
 from pathlib import Path
 
 from hardware.host import files
@@ -35,10 +36,11 @@ class Away(Exception):
 
 @dataclass(frozen=True)
 class Kept:
-    """What a list shows of a message. `sender` is the envelope's, `author` the header's."""
+    """What a list shows of a message. `sender` is the envelope's; `author` is the header's, as a person reads it."""
 
     name: str
     author: str
+    address: str  # whose mail it says that it is
     subject: str
     received: datetime
     size: int
@@ -155,6 +157,7 @@ def _kept(said: dict[str, str]) -> Kept:
     return Kept(
         name=f"{said['mailbox-guid']}.{said['uid']}",
         author=message.plain(header["From"]),
+        address=(parseaddr(header["From"])[1] or header[message.SENDER]).lower(),
         subject=message.plain(header["Subject"]),
         received=datetime.fromtimestamp(int(said["date.received.unixtime"]), UTC),
         size=int(said["size.virtual"]),
