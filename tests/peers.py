@@ -20,6 +20,8 @@ PACKAGES = (
     "curl",
     "dash",
     "dnsmasq-base",
+    "dovecot-imapd",  # a protected domain's server, which knows its users' passwords
+    "dovecot-pop3d",
     "libnet-ssleay-perl",  # for swaks --tls
     "nbdkit",
     "nbdkit-plugin-python",
