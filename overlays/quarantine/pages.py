@@ -33,7 +33,8 @@ log = logging.getLogger("pages")
 
 _IDLE, _LONGEST = 30 * 60.0, 8 * 3600.0  # seconds until somebody has to log in again
 _MOST_SESSIONS = 1000
-_FROM_ADDRESS, _FOR_ACCOUNT = 20, 10  # wrong passwords in a quarter of an hour
+# Wrong passwords in a quarter of an hour: for an account from one address, from that address, for that account.
+_MOST_WRONG = (5, 20, 20)
 _MOST_FORM = 64 << 10
 # What a framed message may look like; the policy below knows it by its digest.
 _FRAME_STYLE = "body{font:1rem/1.5 system-ui,sans-serif;margin:1rem;overflow-wrap:anywhere;color:#111;background:#fff}"
@@ -148,8 +149,8 @@ class _Pages:
     def _log_in(self) -> AnyResponse | tuple[str, int]:
         user = request.form.get("user", "").strip().lower()
         client = request.remote_addr or ""
-        counted = (f"from {client}", f"for {user[:320]}")
-        if self._failures.count(counted[0]) >= _FROM_ADDRESS or self._failures.count(counted[1]) >= _FOR_ACCOUNT:
+        counted = (f"{user[:320]} from {client}", f"from {client}", user[:320])
+        if any(self._failures.count(one) >= most for one, most in zip(counted, _MOST_WRONG, strict=True)):
             log.info("login user=<%s> client=<%s> too many wrong passwords", _shown(user), client)
             return render_template("login.html", problem="Too many attempts. Try again in a quarter of an hour."), 429
         try:

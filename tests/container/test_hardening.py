@@ -9,7 +9,7 @@ import pytest
 from tests.container.lab import Lab
 
 MOST = 40  # tenths
-UNITS = ("nginx.service", "postfix.service")
+UNITS = ("nginx.service", "postfix.service", *(f"postern-quarantine{part}.service" for part in ("", "-web", "-daily")))
 
 
 @pytest.mark.parametrize("unit", UNITS)
