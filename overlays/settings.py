@@ -21,8 +21,8 @@ from overlays.filtering import settings as filtering_concern
 from overlays.mailboxes.settings import MailboxesSettings
 from overlays.mailhost.settings import MailhostSettings
 from overlays.network.settings import BRIDGE, MAILBOX_SERVICES, NetworkSettings, Port, PortPlan, PortService, path_of
-from overlays.quarantine.policy import DomainPolicy, Policy, Senders, SpamAction
-from overlays.quarantine.settings import QuarantineSettings
+from overlays.quarantine.policy import COMMANDS, DomainPolicy, LoginServer, Policy, Senders, SpamAction
+from overlays.quarantine.settings import Login, LoginProtocol, LoginTls, QuarantineSettings
 from overlays.transparent import settings as transparent_concern
 from overlays.users import settings as users_concern
 from overlays.values import AnyAddress, AnyNetwork, Mailbox, Reason, sender_kinds
@@ -33,6 +33,9 @@ class Domain(domains_concern.ProtectedDomain):
     """A protected domain, with what other concerns decide about it."""
 
     filtering: filtering_concern.DomainFiltering = filtering_concern.DomainFiltering()
+    login: Login | None = Field(
+        None, description="how its server is asked for a user's password; without it nobody logs in to the quarantine"
+    )
 
 
 class Signature(NamedTuple):
@@ -195,16 +198,44 @@ class Settings(Frozen):
         return filtering_concern.rows(self.filtering, named)
 
     @property
+    def control_rows(self) -> tuple[tuple[str, str], ...]:
+        """The addresses of the box that release and delete by mail, and those that Postfix makes of them."""
+        parts = (self.quarantine.release, self.quarantine.delete)
+        return tuple((f"{part}@{domain}", f"{part}@{COMMANDS}") for domain in self.own_domains for part in parts)
+
+    @property
     def quarantine_policy(self) -> str:
-        """What the quarantine's agent goes by, as JSON in one line."""
+        """What the quarantine's programs go by, as JSON in one line."""
+        ours = self.quarantine
+        logins = {name: self._login_server(domain) for domain in self.domains for name in domain.names}
         policy = Policy(
-            domains={row.name: _domain_policy(row) for row in self.filtering_rows},
+            mode=self.mode,
+            fqdn=self.mailhost.fqdn,
+            domains={row.name: _domain_policy(row, logins[row.name]) for row in self.filtering_rows},
             others=_domain_policy(self.filtering_outgoing),
             welcome=_senders(self.filtering.welcome),
             block=_senders(self.filtering.block),
             subject_mark=self.filtering.subject_tag,
+            retention_days=ours.retention_days,
+            quota_mib=ours.quota_mib,
+            reports=ours.reports,
+            report_time=ours.report_time,
+            web=f"https://{ours.web_host or self.mailhost.fqdn}/quarantine/",
+            release=ours.release,
+            delete=ours.delete,
         )
         return policy.model_dump_json()
+
+    def _login_server(self, domain: Domain) -> LoginServer | None:
+        """Who knows the passwords of a domain's users: in server mode the box's own Dovecot."""
+        if self.keeps_mailboxes:
+            return LoginServer(protocol=LoginProtocol.IMAP, host="127.0.0.1", port=143, tls=LoginTls.OFF, verify=False)
+        login = domain.login
+        if login is None:
+            return None
+        return LoginServer(
+            protocol=login.protocol, host=str(domain.server), port=login.usual_port, tls=login.tls, verify=login.verify
+        )
 
     @property
     def filtering_outgoing(self) -> filtering_concern.Row:
@@ -297,14 +328,15 @@ def _senders(listed: tuple[str, ...]) -> Senders:
     return Senders.model_validate(sender_kinds(listed))
 
 
-def _domain_policy(row: filtering_concern.Row) -> DomainPolicy:
-    """What the quarantine's agent does for one domain."""
+def _domain_policy(row: filtering_concern.Row, login: LoginServer | None = None) -> DomainPolicy:
+    """What the quarantine's programs do for one domain."""
     return DomainPolicy(
         threshold=filtering_concern.THRESHOLDS[row.chosen.antispam].tag,
         antivirus=row.chosen.antivirus,
         spam=SpamAction(row.chosen.spam.value),
         welcome=_senders(row.domain.welcome),
         block=_senders(row.domain.block),
+        login=login,
     )
 
 
@@ -378,6 +410,7 @@ def _reasons(settings: Settings, profile: HardwareProfile, secrets: Secrets | No
     yield from access_concern.problems(settings.access)
     yield from web_concern.problems(settings.web, secrets.web if secrets else None)
     yield from settings.filtering.problems(profile)
+    yield from settings.quarantine.problems()
     for index, domain in enumerate(settings.domains):
         yield from filtering_concern.domain_problems(index, domain.filtering)
     yield from _whose_mailboxes(settings)
@@ -425,6 +458,8 @@ def _whose_mailboxes(settings: Settings) -> Iterator[Reason]:
             yield Reason(f"domains.{index}.server", "in server mode the box itself keeps the mailboxes", hint)
         elif not settings.keeps_mailboxes and domain.server is None:
             yield Reason(f"domains.{index}.server", "is missing", f"the server that {domain.name} is handed to")
+        if settings.keeps_mailboxes and domain.login is not None:
+            yield Reason(f"domains.{index}.login", "in server mode the box itself knows the passwords", "leave it out")
     for name, port in settings.network.interfaces.items():
         for service in MAILBOX_SERVICES:
             if service in port.allow and not settings.keeps_mailboxes:

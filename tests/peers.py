@@ -23,6 +23,8 @@ PACKAGES = (
     "curl",
     "dash",
     "dnsmasq-base",
+    "dovecot-imapd",  # a protected domain's server, which knows its users' passwords
+    "dovecot-pop3d",
     "findutils",
     "gawk",
     "getmail6",

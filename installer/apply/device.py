@@ -1,10 +1,12 @@
-"""The secrets that each box makes for itself: SSH host keys, TLS key and certificate, DKIM keys. None is in the image.
+"""The secrets that each box makes for itself: SSH host keys, TLS key and certificate, DKIM keys, what hides and seals.
+None is in the image.
 
 Each set is made in a folder beside its place, flushed, and renamed: a box that loses power meanwhile has all of a set
 or none of it.
 
     /var/lib/postern/device/ssh/                      host keys
     /var/lib/postern/device/webmail/key               hides the passwords of who is logged in
+    /var/lib/postern/device/quarantine/key            seals links and sessions
     /var/lib/postern/device/tls -> certificate/made   what the daemons show: key.pem and cert.pem
     /var/lib/postern/device/certificate/made/         made on the box, for its name
     /var/lib/postern/device/certificate/own-DIGEST/   from the settings
@@ -64,6 +66,7 @@ def prepare(places: Places, name: str) -> bool:
         folder.chmod(0o711)
     made_ssh = _make(places.device / "ssh", _ssh_keys)
     _make(places.device / "webmail", _webmail_key)
+    _make(places.device / "quarantine", _quarantine_key)
     _move_in(places, made)
     made_tls = _make(made, lambda folder: _tls_key(folder, name))
     if not (places.device / "tls").exists():
@@ -131,6 +134,10 @@ def _ssh_keys(folder: Path) -> None:
 
 def _webmail_key(folder: Path) -> None:
     files.write(folder / "key", secrets.token_urlsafe(24), mode=0o600)  # 32 characters, as AES-256 wants them
+
+
+def _quarantine_key(folder: Path) -> None:
+    files.write(folder / "key", f"{secrets.token_hex(32)}\n", mode=0o600)
 
 
 def _tls_key(folder: Path, name: str) -> None:

@@ -103,6 +103,21 @@ def parser() -> argparse.ArgumentParser:
         "file", nargs="?", type=Path, help="with the passwords' hashes (default: this terminal, without)"
     )
 
+    quarantine = commands.add_parser("quarantine", help="what is kept as spam or a virus, and for whom")
+    verbs = quarantine.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for name, text in (("list", "everything, or what is kept for one"), ("show", "a message as it came")):
+        verb = verbs.add_parser(name, help=text)
+        verb.add_argument("owner", nargs="?" if name == "list" else None, help="an address, or `system`")
+        if name == "show":
+            verb.add_argument("name", metavar="MESSAGE", help="as the list names it")
+        verb.add_argument("--json", action="store_true", help="the same for a program")
+    for name, text in (("release", "bring messages to their recipient"), ("delete", "take messages away")):
+        verb = verbs.add_parser(name, help=text)
+        verb.add_argument("owner", help="an address, or `system`")
+        verb.add_argument("names", nargs="+", metavar="MESSAGE", help="as the list names it")
+    now = verbs.add_parser("report", help="tell everybody now what no report has told yet")
+    now.add_argument("--json", action="store_true", help="the same for a program")
+
     definitions = commands.add_parser("definitions", help="the virus definitions: which, and how old")
     definitions.add_argument("--json", action="store_true", help="the same for a program")
 
@@ -186,6 +201,10 @@ def _dispatch(arguments: argparse.Namespace, places: Places) -> int:
         from installer.box import users
 
         users.main(places, arguments)
+    elif command == "quarantine":
+        from installer.box import quarantine
+
+        quarantine.main(places, arguments)
     elif command == "log":
         from installer.box import log
 

@@ -1,5 +1,6 @@
 """The agent: Postfix hands it, by LMTP, every message that could be spam for one of its recipients, and it answers for
-each recipient on its own: delivered on, marked, kept for its recipient or for the administrator.
+each recipient on its own: delivered on, marked, kept for its recipient or for the administrator. What is addressed to
+the quarantine itself it does.
 
 It keeps nothing itself. A recipient has its 250 when the next hop has said 250. All else is an answer of 451, and
 Postfix, in whose queue the message still is, asks again for that recipient alone.
@@ -21,8 +22,9 @@ from aiosmtpd.lmtp import LMTP
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from hardware.host import notify
-from overlays.quarantine import carry, message, policy
+from overlays.quarantine import carry, commands, message, policy
 from overlays.quarantine.carry import Letter, NotTaken
+from overlays.quarantine.keys import link_key
 from overlays.quarantine.policy import SYSTEM, Decision, Policy, Way
 from overlays.quarantine.records import Records
 
@@ -52,9 +54,10 @@ class Server(LMTP):
 class Agent:
     """aiosmtpd's handler: one answer a recipient."""
 
-    def __init__(self, policy_file: Path, records: Records) -> None:
+    def __init__(self, policy_file: Path, records: Records, key: bytes) -> None:
         self._policy_file = policy_file
         self._records = records
+        self._key = key
 
     async def handle_EHLO(  # noqa: N802 - aiosmtpd's name for it
         self, _server: SMTP, session: Session, _envelope: Envelope, host_name: str, offered: list[str]
@@ -79,7 +82,7 @@ class Agent:
         origin = message.origin(letter.raw, letter.sender)
         groups: defaultdict[Decision, list[str]] = defaultdict(list)
         for recipient in dict.fromkeys(recipients):
-            personal = self._records.welcomed(policy.owner_of(recipient))
+            personal = self._records.welcomed(now.owner_of(recipient))
             groups[policy.decide(now, judged, origin, recipient, personal)].append(recipient)
         said: dict[str, str] = {}
         for decision, group in groups.items():
@@ -97,12 +100,15 @@ class Agent:
 
         Nothing is raised here: what was done for others stands, and must not be done again.
         """
-        if decision.way is not Way.KEEP:
+        if decision.way not in (Way.KEEP, Way.COMMAND):
             return carry.onward(_as_decided(now, letter, decision), recipients)
         failures = {}
         for recipient in recipients:
             try:
-                self._keep(letter, decision, recipient)
+                if decision.way is Way.COMMAND:
+                    commands.obey(now, self._key, letter, recipient)
+                else:
+                    self._keep(letter, decision, recipient)
             except NotTaken as failure:
                 failures[recipient] = str(failure)
             except Exception as failure:
@@ -161,5 +167,5 @@ def main() -> None:
     if not arguments.check:
         logging.basicConfig(level=logging.INFO, format="%(message)s")
         logging.getLogger("mail.log").setLevel(logging.ERROR)  # aiosmtpd's own, a line for each command
-        agent = Agent(arguments.policy, Records())
+        agent = Agent(arguments.policy, Records(), link_key())
         asyncio.run(serve(agent, socket.socket(fileno=_LISTENING)))

@@ -53,11 +53,16 @@ def first(raw: bytes, name: str) -> str:
 
 def readable(raw: bytes, name: str) -> str:
     """A header as a person reads it: words decoded, one line, no control characters."""
-    text = first(raw, name)
+    return plain(first(raw, name))
+
+
+def plain(value: str) -> str:
+    """A header's value as a person reads it."""
+    text = value
     try:
-        text = str(make_header(decode_header(text)))
+        text = str(make_header(decode_header(value)))
     except (ValueError, LookupError, UnicodeError):  # an encoding that is none: show it as it came
-        text = first(raw, name)
+        text = value
     return "".join(character if character.isprintable() else " " for character in text).strip()
 
 

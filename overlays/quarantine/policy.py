@@ -11,9 +11,12 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 from hardware.host.documents import Frozen
+from hardware.parts import OperationMode
+from overlays.quarantine.settings import LoginProtocol, LoginTls
 
 POLICY = Path("/etc/postern/quarantine.json")
-SYSTEM = "system@quarantine.invalid"  # whose mailbox is the system quarantine
+COMMANDS = "quarantine.invalid"  # Postfix brings mail to the control addresses here; nothing outside has such a name
+SYSTEM = f"system@{COMMANDS}"  # whose mailbox is the system quarantine
 
 # What may name a mailbox: it becomes the name of a folder. Anything else is kept for the administrator.
 _OWNER = re.compile(r"[a-z0-9_](?:[a-z0-9_+=-]|\.(?!\.))*@[a-z0-9-]+(?:\.[a-z0-9-]+)+")
@@ -66,6 +69,16 @@ class Senders(Frozen):
         )
 
 
+class LoginServer(Frozen):
+    """Which server knows the passwords of a domain's users."""
+
+    protocol: LoginProtocol
+    host: str
+    port: int
+    tls: LoginTls
+    verify: bool
+
+
 class DomainPolicy(Frozen):
     """How messages to one protected domain are judged. Without a threshold nothing is spam."""
 
@@ -74,22 +87,49 @@ class DomainPolicy(Frozen):
     spam: SpamAction = SpamAction.QUARANTINE
     welcome: Senders = Senders()
     block: Senders = Senders()
+    login: LoginServer | None = None
 
 
 class Policy(Frozen):
-    """Everything that the agent knows of the settings."""
+    """Everything that agent, pages and reports know of the settings."""
 
+    mode: OperationMode
+    fqdn: str
     domains: dict[str, DomainPolicy]
     others: DomainPolicy = DomainPolicy()  # recipients outside: messages that go out
     welcome: Senders = Senders()
     block: Senders = Senders()
     subject_mark: str = "[SPAM]"
+    retention_days: int = 14
+    quota_mib: int = 100
+    reports: bool = True
+    report_time: str = "09:00"
+    web: str  # where the pages are, with a slash at its end
+    release: str = "release-ctrl"
+    delete: str = "delete-ctrl"
+
+    @property
+    def keeps_mailboxes(self) -> bool:
+        """Whether a person's quarantine is a folder beside the inbox."""
+        return self.mode is OperationMode.SERVER
+
+    @property
+    def mailbox(self) -> str:
+        """The mailbox of the store that holds an owner's spam."""
+        return "Bulk" if self.keeps_mailboxes else "Quarantine"
 
     def of(self, recipient: str) -> DomainPolicy:
         return self.domains.get(domain_of(recipient), self.others)
 
     def protects(self, recipient: str) -> bool:
         return domain_of(recipient) in self.domains
+
+    def owner_of(self, recipient: str) -> str:
+        """Whose mailbox keeps mail to this address: its own, where its name can be a folder's."""
+        name = recipient.lower()
+        if self.keeps_mailboxes:  # a user's address may carry a word of his choice
+            name = re.sub(r"\+.*@", "@", name)
+        return name if _OWNER.fullmatch(name) else SYSTEM
 
 
 class Way(StrEnum):
@@ -99,6 +139,7 @@ class Way(StrEnum):
     MARK_SUBJECT = "mark subject"
     MARK_HEADER = "mark header"
     KEEP = "keep"
+    COMMAND = "command"  # to release or to delete
 
 
 @dataclass(frozen=True)
@@ -114,16 +155,12 @@ def domain_of(address: str) -> str:
     return address.rpartition("@")[2].lower()
 
 
-def owner_of(recipient: str) -> str:
-    """Whose mailbox keeps mail to this address: its own, where its name can be a folder's."""
-    name = recipient.lower()
-    return name if _OWNER.fullmatch(name) else SYSTEM
-
-
 def decide(
     policy: Policy, judgement: Judgement, origin: Origin, recipient: str, personal: Collection[str] = ()
 ) -> Decision:
     """What becomes of a message for this recipient, whose own welcome list is `personal`."""
+    if domain_of(recipient) == COMMANDS:
+        return Decision(Way.COMMAND)
     domain = policy.of(recipient)
     if judgement.virus and domain.antivirus:
         return Decision(Way.KEEP, SYSTEM, Kind.VIRUS)
@@ -135,7 +172,7 @@ def decide(
         return Decision(Way.MARK_HEADER)
     if not policy.protects(recipient):
         return Decision(Way.KEEP, SYSTEM, Kind.BULK)
-    return Decision(Way.KEEP, owner_of(recipient))
+    return Decision(Way.KEEP, policy.owner_of(recipient))
 
 
 def _unwanted(policy: Policy, domain: DomainPolicy, score: float, origin: Origin, personal: Collection[str]) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 RECORDS = Path("/var/lib/postern-quarantine/records.sqlite")
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS owner (name TEXT PRIMARY KEY, reported INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS owner (name TEXT PRIMARY KEY, reported TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS welcome (owner TEXT, sender TEXT, PRIMARY KEY (owner, sender)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS day (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
@@ -44,15 +44,15 @@ class Records:
         with self._open() as now:
             return [name for (name,) in now.execute("SELECT name FROM owner ORDER BY name")]
 
-    def reported(self, owner: str) -> int:
-        """The highest UID that a report has told of."""
+    def reported(self, owner: str) -> str:
+        """The name of the last message that a report has told of."""
         with self._open() as now:
             row = now.execute("SELECT reported FROM owner WHERE name = ?", (owner,)).fetchone()
-        return int(row[0]) if row else 0
+        return str(row[0]) if row else ""
 
-    def set_reported(self, owner: str, uid: int) -> None:
+    def set_reported(self, owner: str, name: str) -> None:
         with self._open() as now:
-            now.execute("UPDATE owner SET reported = ? WHERE name = ?", (uid, owner))
+            now.execute("UPDATE owner SET reported = ? WHERE name = ?", (name, owner))
 
     def welcome(self, owner: str, sender: str) -> None:
         """From now on this owner wants this sender's mail."""

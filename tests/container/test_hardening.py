@@ -31,6 +31,8 @@ HOSTILE = (
     "php8.4-fpm",
     "postern-access",
     "postern-quarantine",
+    "postern-quarantine-daily",
+    "postern-quarantine-web",
     "postfix",
     "rspamd",
     "systemd-networkd",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.container.box import until
+from tests.container.box import Box, until
 from tests.container.lab import Lab, lab
 from tests.container.test_filtering import FILTERING, SENDER, SPAM, dns, letter, send
 from tests.peers import Peers
@@ -28,15 +28,21 @@ def gateway(root: Path, peers: Peers) -> Iterator[Lab]:
         yield made
 
 
-def hand_over(lab: Lab, subject: str, score: float, *recipients: str) -> list[str]:
-    """Give a message to the agent as Postfix does; the code of each recipient's answer."""
-    message = f"From: eve@outside.example\r\nSubject: {subject}\r\nX-Postern-Score: {score}\r\n\r\nhello\r\n"
-    with smtplib.LMTP(str(lab.box.path("run/postern-quarantine/agent.sock"))) as agent:
+def hand_over(
+    lab: Lab, subject: str, score: float, *recipients: str, sender: str = "eve@outside.example", raw: bytes = b""
+) -> list[str]:
+    """Give a message (`raw`, or a plain one) to the agent as Postfix does; the code of each recipient's answer."""
+    message = f"From: {sender}\r\nSubject: {subject}\r\nX-Postern-Score: {score}\r\n\r\nhello\r\n"
+    return hand_over_to(lab.box, sender, raw or message.encode(), *recipients)
+
+
+def hand_over_to(box: Box, sender: str, raw: bytes, *recipients: str) -> list[str]:
+    with smtplib.LMTP(str(box.path("run/postern-quarantine/agent.sock"))) as agent:
         agent.ehlo()
-        assert agent.mail("eve@outside.example")[0] == 250
+        assert agent.mail(sender)[0] == 250
         for recipient in recipients:
             assert agent.rcpt(recipient)[0] == 250
-        first = agent.data(message.encode())[0]
+        first = agent.data(raw)[0]
         return [str(first), *(str(agent.getreply()[0]) for _ in recipients[1:])]
 
 

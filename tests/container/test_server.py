@@ -271,7 +271,7 @@ def test_a_user_does_not_write_the_rules_answer(server: Server) -> None:
 
 
 def test_spam_goes_to_the_bulk_folder(server: Server) -> None:
-    text = b"X-Postern-Verdict: spam\r\n" + letter("cheap")
+    text = b"X-Postern-Quarantine: spam\r\n" + letter("cheap")
     assert _lmtp(server, "ann@example.com", text).startswith("250 ")
     assert server.letters("ann@example.com", "cheap", "Bulk") == 1
     assert server.letters("ann@example.com", "cheap") == 0

@@ -367,6 +367,31 @@ WRONG: list[tuple[str, object, str]] = [
         "access.1.client: 10.0.0.66/32 is decided by rule 0 before",
     ),
     ("quarantine", {"retention_days": 0}, "quarantine.retention_days: "),
+    ("quarantine", {"quota_mib": 0}, "quarantine.quota_mib: "),
+    (
+        "quarantine",
+        {"report_time": "9 o'clock"},
+        'quarantine.report_time: "9 o\'clock" is not a time of day: such as 09:00 is right',
+    ),
+    ("quarantine", {"report_time": "24:00"}, "quarantine.report_time: '24:00' is not a time of day"),
+    ("quarantine", {"web_host": "box"}, "quarantine.web_host: 'box' is not a domain name"),
+    ("quarantine", {"release": "let go"}, "quarantine.release: 'let go' cannot stand before the @"),
+    (
+        "quarantine",
+        {"release": "abuse"},
+        "quarantine.release: abuse is the postmaster's (such as release-ctrl is right)",
+    ),
+    (
+        "quarantine",
+        {"release": "ctrl", "delete": "Ctrl"},
+        "quarantine.delete: ctrl cannot mean both (name two different local parts)",
+    ),
+    (
+        "domains/0/login",
+        {"protocol": "ldap"},
+        "domains.0.login.protocol: cannot be 'ldap': 'imap', 'pop3' or 'smtp' would be right",
+    ),
+    ("domains/0/login", {"port": 0}, "domains.0.login.port: "),
     (
         "access/1",
         {"client": "10.0.0.66", "action": "reject"},

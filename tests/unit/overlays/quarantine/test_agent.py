@@ -87,7 +87,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     policy.write_text(POLICY.model_dump_json())
     made = Bench(tmp_path / "agent", Hop(), Hop(), Records(tmp_path / "records"))
     loop = asyncio.new_event_loop()
-    agent = Agent(policy, made.records)
+    agent = Agent(policy, made.records, b"k" * 32)
     loop.run_until_complete(loop.create_unix_server(lambda: session(agent, loop), made.path))
     loop.run_until_complete(loop.create_unix_server(lambda: session(made.store, loop), tmp_path / "store"))
     onward = loop.create_server(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hardware.parts import OperationMode
 from overlays.quarantine import policy as policies
 from overlays.quarantine.policy import (
     SYSTEM,
@@ -20,10 +21,12 @@ from overlays.quarantine.policy import (
     SpamAction,
     Way,
     decide,
-    owner_of,
 )
 
 POLICY = Policy(
+    mode=OperationMode.GATEWAY,
+    fqdn="mx1.mail.example.org",
+    web="https://mx1.mail.example.org/quarantine/",
     domains={
         "example.com": DomainPolicy(threshold=5),
         "example.net": DomainPolicy(threshold=10, spam=SpamAction.SUBJECT),
@@ -96,7 +99,7 @@ def test_lists_in_their_order(
 
 @pytest.mark.parametrize("address", ["ann@example.com", "a.n_n+x=y-z@mail.example.com", "0@xn--bcher-kva.example"])
 def test_an_address_has_a_mailbox_of_its_own(address: str) -> None:
-    assert owner_of(address.upper()) == address
+    assert POLICY.owner_of(address.upper()) == address
 
 
 @pytest.mark.parametrize(
@@ -108,7 +111,7 @@ def test_an_address_has_a_mailbox_of_its_own(address: str) -> None:
     ],
 )
 def test_what_cannot_name_a_folder_is_kept_for_the_administrator(address: str) -> None:
-    assert owner_of(address) == SYSTEM
+    assert POLICY.owner_of(address) == SYSTEM
 
 
 def test_the_rendered_policy_is_read_as_it_was_written(tmp_path: Path) -> None:
