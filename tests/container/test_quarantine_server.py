@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from hardware.parts import OperationMode
-from overlays.settings import WORKING_MODES
 from tests.container.box import Box, box, until
 from tests.container.http import Http
 from tests.container.network import Segment, segments
@@ -18,7 +16,6 @@ from tests.container.test_quarantine_pages import Browser
 from tests.container.test_webmail import ADDRESS, ANN, ANSWERS, BOB, NAME, PASSWORD, READER, SECRETS
 from tests.peers import Peers
 
-pytestmark = pytest.mark.skipif(OperationMode.SERVER not in WORKING_MODES, reason="server mode does not work yet")
 EVE = "eve@outside.example"
 # What a user can put into his own folder: a message that claims to have come for somebody else.
 FORGED = "\r\n".join(

@@ -36,7 +36,8 @@ from tests.container.bridged import (
 from tests.container.client import Client
 from tests.container.lab import Lab
 from tests.container.mailserver import MailServer, Message
-from tests.container.test_filtering import EICAR, REFUSED, SENDER, SPAM, attached, letter
+from tests.container.malformed import EICAR
+from tests.container.test_filtering import REFUSED, SENDER, SPAM, attached, letter
 from tests.container.test_ports import scan
 from tests.peers import Peers
 

@@ -33,8 +33,9 @@ from tests.container.bridged import (
 )
 from tests.container.client import Client
 from tests.container.mailserver import MailServer
+from tests.container.malformed import EICAR
 from tests.container.network import Segment, segments
-from tests.container.test_filtering import EICAR, REFUSED, attached, letter
+from tests.container.test_filtering import REFUSED, attached, letter
 from tests.container.test_transparent import ANN, NET, got, send
 from tests.machine.conftest import MakeBox
 from tests.machine.twin import LOGIN, PASSWORD, Line
