@@ -41,6 +41,7 @@ mailhost: {host_name: mx1, local_domain: mail.example.org, postmaster: ann@examp
 domains:
   - {name: example.com}
   - {name: bücher.example}
+filtering: {greylisting: {enabled: false}}
 users:
   - {address: ann@example.com, name: Ann Lee, aliases: [sales@example.com]}
   - {address: bob@example.com, aliases: [sales@example.com, bob.stone@example.com], quota_mib: 1}
@@ -107,13 +108,13 @@ def server(root: Path, peers: Peers, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @contextmanager
-def serving(root: Path, peers: Peers, folder: Path, name: str) -> Iterator[Server]:
+def serving(root: Path, peers: Peers, folder: Path, name: str, answers: str = ANSWERS) -> Iterator[Server]:
     """The box in service; at its end it must be well. `name` (two letters) tells its networks from other boxes'."""
     with ExitStack() as stack:
         nets = stack.enter_context(segments(3, name))
         outside, inside, desk = nets
         made = stack.enter_context(box(root, nets))
-        made.start({"postern.answers": ANSWERS, "postern.secrets": SECRETS})
+        made.start({"postern.answers": answers, "postern.secrets": SECRETS})
         connect_hosts(nets)
         world = MailServer(outside, "192.0.2.80", 25, folder / "world")
         stack.enter_context(name_server(peers, outside, folder))

@@ -29,6 +29,7 @@ network:
 mailhost: {{host_name: mx1, local_domain: example.org}}
 domains:
   - {{name: example.com}}
+filtering: {{greylisting: {{enabled: false}}}}
 users:
   - {{address: {ANN}}}
   - {{address: {BOB}}}
