@@ -25,7 +25,10 @@ from images.tools import Tools
 from tests.peers import Peers, browser_tree, peers_tree
 
 # Minutes each, most of it waiting for one box: begun first, so that no core idles at the end of a run.
-LONGEST = ("machine/test_power.py", "machine/test_setup.py", "machine/test_transparent.py", "machine/test_boot.py")
+LONGEST = (
+    *("machine/test_power.py", "machine/test_setup.py", "machine/test_transparent.py", "machine/test_boot.py"),
+    *("container/test_hardening.py", "container/test_conformance.py"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

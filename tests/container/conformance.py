@@ -37,16 +37,18 @@ class Heard:
 
     answers: list[list[str]]
     arrived: list[bytes]
+    bare: bool  # with a CR or LF among them that ends no line
     transcript: str
 
 
 @dataclass(frozen=True)
 class Case:
-    """One dialogue. `arrives`: the bodies of the messages that arrive, None where that is not asked."""
+    """One dialogue. `arrives`: the bodies of the messages that arrive, `messages`: how many; None where nobody asks."""
 
     name: str
     steps: tuple[Step, ...]
     arrives: tuple[bytes, ...] | None
+    messages: int | None
     oracle: str  # why the oracle may do otherwise
 
     def problems(self, heard: Heard) -> list[str]:
@@ -59,6 +61,10 @@ class Case:
         ]
         if self.arrives is not None and sorted(heard.arrived) != sorted(self.arrives):
             found.append(f"{heard.arrived!r} arrived instead of {self.arrives!r}")
+        if self.messages is not None and len(heard.arrived) != self.messages:
+            found.append(f"{len(heard.arrived)} messages arrived instead of {self.messages}")
+        if heard.bare:
+            found.append("CR or LF alone was handed on")
         return [*found, heard.transcript] if found else []
 
 
@@ -81,6 +87,7 @@ def read(path: Path) -> dict[str, Case]:
 def _case(title: str, lines: list[str], short: Mapping[str, list[Step]]) -> Case:
     steps: list[Step] = []
     arrives: list[bytes] | None = None
+    messages: int | None = None
     oracle = ""
     for line in lines:
         key, _, rest = line.partition(": ")
@@ -88,11 +95,13 @@ def _case(title: str, lines: list[str], short: Mapping[str, list[Step]]) -> Case
             steps += [step for word in line.split() for step in short[word]]
         elif key == "oracle":
             oracle = rest
+        elif key == "messages":
+            messages = int(rest)
         elif key == "arrives":
             arrives = (arrives or []) + ([] if rest == "nothing" else [unescape(rest)])
         else:
             steps.append(_step(line))
-    return Case(title, tuple(steps), None if arrives is None else tuple(arrives), oracle)
+    return Case(title, tuple(steps), None if arrives is None else tuple(arrives), messages, oracle)
 
 
 def _step(line: str) -> Step:
