@@ -135,7 +135,7 @@ class Draft(Frozen):
         rows: dict[str, Any] = {"domains": [known.get(domain.name, {}) | _domain(domain) for domain in self.domains]}
         if self.keeps_mailboxes:
             for domain in rows["domains"]:
-                for name in ("server", "port", "verify"):
+                for name in ("server", "port", "verify", "login"):
                     domain.pop(name, None)
             rows["users"] = [_user(user) for user in self.users]
         if self.bridges:

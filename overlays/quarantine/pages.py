@@ -11,8 +11,6 @@ import hmac
 import logging
 import os
 import secrets
-import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,60 +25,23 @@ from overlays.quarantine.carry import NotTaken
 from overlays.quarantine.links import Act
 from overlays.quarantine.policy import SYSTEM, Policy
 from overlays.quarantine.records import Records
+from overlays.quarantine.sessions import Sessions
 from overlays.quarantine.store import Kept, Mailbox
+from overlays.values import read_mail_address
 
 log = logging.getLogger("pages")
 
-_IDLE, _LONGEST = 30 * 60.0, 8 * 3600.0  # seconds until somebody has to log in again
-_MOST_SESSIONS = 1000
 # Wrong passwords in a quarter of an hour: for an account from one address, from that address, for that account.
 _MOST_WRONG = (5, 20, 20)
 _MOST_FORM = 64 << 10
+_MOST_LISTED = 100
+_MOST_WELCOMED = 500
 # What a framed message may look like; the policy below knows it by its digest.
 _FRAME_STYLE = "body{font:1rem/1.5 system-ui,sans-serif;margin:1rem;overflow-wrap:anywhere;color:#111;background:#fff}"
 _STYLE_DIGEST = base64.b64encode(hashlib.sha256(_FRAME_STYLE.encode()).digest()).decode()
 _NOTHING = "default-src 'none'; base-uri 'none'"
 _PAGE = f"{_NOTHING}; style-src 'self'; frame-src 'self'; form-action 'self'; frame-ancestors 'none'"
 _FRAME = f"{_NOTHING}; style-src 'sha256-{_STYLE_DIGEST}'; sandbox; frame-ancestors 'self'"
-
-
-@dataclass
-class Session:
-    """Somebody who is logged in."""
-
-    user: str
-    begun: float
-    seen: float
-
-
-class Sessions:
-    """Everybody who is logged in, in memory: a log-out holds, and so does a restart."""
-
-    def __init__(self) -> None:
-        self._live: dict[str, Session] = {}
-
-    def begin(self, user: str) -> str:
-        now = time.monotonic()
-        self._live = {key: one for key, one in self._live.items() if self._lives(one, now)}
-        while len(self._live) >= _MOST_SESSIONS:
-            del self._live[min(self._live, key=lambda key: self._live[key].seen)]
-        key = secrets.token_urlsafe(32)
-        self._live[key] = Session(user, now, now)
-        return key
-
-    def user(self, key: str) -> str | None:
-        now, one = time.monotonic(), self._live.get(key)
-        if one is None or not self._lives(one, now):
-            return None
-        one.seen = now
-        return one.user
-
-    def end(self, key: str) -> None:
-        self._live.pop(key, None)
-
-    @staticmethod
-    def _lives(one: Session, now: float) -> bool:
-        return now - one.seen < _IDLE and now - one.begun < _LONGEST
 
 
 def application(policy_file: Path = policy.POLICY, records: Records | None = None) -> Flask:
@@ -123,6 +84,8 @@ class _Pages:
         rule("/quarantine/logout", "log_out", self._log_out, methods=["POST"])
         rule("/quarantine/box/<owner>/", "box", self._box)
         rule("/quarantine/box/<owner>/", "act", self._act, methods=["POST"])
+        rule("/quarantine/box/<owner>/senders", "senders", self._senders)
+        rule("/quarantine/box/<owner>/senders", "welcome", self._welcome, methods=["POST"])
         rule("/quarantine/box/<owner>/<name>", "message", self._message)
         rule("/quarantine/box/<owner>/<name>/body", "body", self._body)
         rule("/quarantine/link/<word>", "link", self._link)
@@ -175,7 +138,30 @@ class _Pages:
     def _box(self, owner: str) -> AnyResponse | str:
         if g.user is None:
             return redirect(url_for("login"))
-        return render_template("box.html", owner=owner, kept=self._mailbox(owner).all())
+        kept = self._mailbox(owner).all()
+        start = request.args.get("from", 0, type=int)
+        shown = kept[max(start, 0) : max(start, 0) + _MOST_LISTED]
+        more = start + _MOST_LISTED if len(kept) > start + _MOST_LISTED else 0
+        return render_template("box.html", owner=owner, kept=shown, number=len(kept), more=more)
+
+    def _senders(self, owner: str) -> AnyResponse | str:
+        """Whom this owner welcomes."""
+        if g.user is None:
+            return redirect(url_for("login"))
+        return render_template("senders.html", owner=owner, senders=self._records.welcomed(self._mailbox(owner).owner))
+
+    def _welcome(self, owner: str) -> AnyResponse:
+        owner, sender = self._mailbox(owner).owner, request.form.get("sender", "")
+        if request.form.get("act") == "remove":
+            self._records.unwelcome(owner, sender)
+        elif len(self._records.welcomed(owner)) >= _MOST_WELCOMED:
+            flash(f"More than {_MOST_WELCOMED} are not remembered.")
+        else:
+            try:
+                self._records.welcome(owner, read_mail_address(sender))
+            except ValueError as reason:
+                flash(str(reason))
+        return redirect(url_for("senders", owner=owner), 303)
 
     def _message(self, owner: str, name: str) -> AnyResponse | str:
         if g.user is None:

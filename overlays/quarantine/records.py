@@ -6,14 +6,17 @@ One SQLite file under /var. A message is never here: losing the file loses no ma
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+_FILING = 86400  # seconds within which a message that was said to come has come
 RECORDS = Path("/var/lib/postern-quarantine/records.sqlite")
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS owner (name TEXT PRIMARY KEY, reported TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS owner (name TEXT PRIMARY KEY, reported TEXT NOT NULL DEFAULT '', seen INTEGER NOT NULL)
+    WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS welcome (owner TEXT, sender TEXT, PRIMARY KEY (owner, sender)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS day (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
@@ -38,7 +41,13 @@ class Records:
     def add_owner(self, name: str) -> None:
         """Remember that this mailbox has something. It is said before anything is filed."""
         with self._open() as now:
-            now.execute("INSERT OR IGNORE INTO owner (name) VALUES (?)", (name,))
+            known = "INSERT INTO owner (name, seen) VALUES (?, ?) ON CONFLICT DO UPDATE SET seen = excluded.seen"
+            now.execute(known, (name, int(time.time())))
+
+    def forget_owner(self, name: str) -> None:
+        """Whose mailbox is empty need not be looked after; unless something is just being filed into it."""
+        with self._open() as now:
+            now.execute("DELETE FROM owner WHERE name = ? AND seen < ?", (name, int(time.time()) - _FILING))
 
     def owners(self) -> list[str]:
         with self._open() as now:

@@ -51,8 +51,11 @@ def by_the_clock(now: Policy, records: Records, moment: datetime) -> None:
 def tidy(now: Policy, records: Records) -> None:
     """Delete what is too old or too much, for everybody."""
     for owner in records.owners():
-        if gone := Mailbox(now, owner).tidy():
+        gone, left = Mailbox(now, owner).tidy()
+        if gone:
             log.info("tidied owner=<%s> messages=%d", owner, gone)
+        if not left:
+            records.forget_owner(owner)
 
 
 def send_all(now: Policy, records: Records) -> dict[str, int]:

@@ -111,16 +111,17 @@ class Mailbox:
             self.delete([name])
             return True
 
-    def tidy(self, now: datetime | None = None) -> int:
-        """Delete what is too old, and the oldest beyond the quota; how many that were."""
+    def tidy(self, now: datetime | None = None) -> tuple[int, int]:
+        """Delete what is too old, and the oldest beyond the quota; how many that were, and how many stay."""
         oldest = (now or datetime.now(UTC)) - timedelta(days=self.policy.retention_days)
         room = self.policy.quota_mib << 20
         gone = []
-        for one in self.all():
+        kept = self.all()
+        for one in kept:
             room -= one.size
             if room < 0 or one.received < oldest:
                 gone.append(one.name)
-        return self.delete(gone)
+        return self.delete(gone), len(kept) - len(gone)
 
     def _move(self, name: str) -> bool:
         """From one mailbox of a user into another. What a user's mailbox says of its recipient is not believed."""

@@ -240,6 +240,15 @@ def test_whom_a_user_welcomes_is_not_kept_any_more(post: Post) -> None:
     assert hand_over(post.lab, "second", 7, ANN, BOB, sender="aunt@outside.example") == ["250", "250"]
     until(lambda: arrived(post.lab, "second") == [ANN], "the second")
     assert kept(post.lab, BOB, "second") == 1
+    assert "aunt@outside.example" in browser.get(f"box/{ANN}/senders").body
+    assert browser.post(f"box/{ANN}/senders", act="remove", sender="aunt@outside.example").status == 303
+    assert hand_over(post.lab, "third", 7, ANN, sender="aunt@outside.example") == ["250"]
+    assert kept(post.lab, ANN, "third") == 1
+    browser.post(f"box/{ANN}/senders", act="add", sender="Uncle@Outside.Example")
+    assert "uncle@outside.example" in browser.get(f"box/{ANN}/senders").body
+    browser.post(f"box/{ANN}/senders", act="add", sender="nobody")
+    assert "is not a mail address" in browser.get(f"box/{ANN}/senders").body
+    assert browser.get(f"box/{BOB}/senders").status == 404
 
 
 def test_a_hostile_message_is_only_looked_at(post: Post) -> None:
@@ -366,11 +375,11 @@ def test_what_is_too_old_or_too_much_goes(post: Post) -> None:
     def tidied(days: int, quota: int) -> str:
         return post.lab.box.run(*as_agent, "python3", "-I", "-c", script, str(days), str(quota)).stdout.strip()
 
-    assert tidied(13, 1) == "0"
+    assert tidied(13, 1) == "(0, 1)"
     assert post.names("cid@example.com") == [name]
-    assert tidied(15, 1) == "1"
+    assert tidied(15, 1) == "(1, 0)"
     post.keep("cid@example.com", "too much")
-    assert tidied(0, 0) == "1"
+    assert tidied(0, 0) == "(1, 0)"
     assert post.names("cid@example.com") == []
 
 

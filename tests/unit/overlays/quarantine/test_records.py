@@ -1,0 +1,35 @@
+"""What the quarantine remembers."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from overlays.quarantine.records import Records
+
+
+def test_an_owner_is_forgotten_when_nothing_can_be_on_its_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = Records(tmp_path / "records")
+    records.add_owner("ann@example.com")
+    records.set_reported("ann@example.com", "guid.7")
+    records.add_owner("ann@example.com")
+    assert records.reported("ann@example.com") == "guid.7"
+    records.forget_owner("ann@example.com")
+    assert records.owners() == ["ann@example.com"]
+    later = time.time() + 100_000
+    monkeypatch.setattr(time, "time", lambda: later)
+    records.forget_owner("ann@example.com")
+    assert records.owners() == []
+    assert records.reported("ann@example.com") == ""
+
+
+def test_welcomes_are_an_owners_own(tmp_path: Path) -> None:
+    records = Records(tmp_path / "records")
+    records.welcome("ann@example.com", "Eve@Outside.Example")
+    records.welcome("ann@example.com", "eve@outside.example")
+    assert records.welcomed("ann@example.com") == ["eve@outside.example"]
+    assert records.welcomed("bob@example.com") == []
+    records.unwelcome("ann@example.com", "EVE@outside.example")
+    assert records.welcomed("ann@example.com") == []
