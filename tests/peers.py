@@ -31,6 +31,7 @@ PACKAGES = (
     "openssh-client",
     "openssl",
     "postfix",  # for smtp-source
+    "python3-dkim",
     "qpdf",  # PDF files with a password
     "ripmime",
     "sieve-connect",
@@ -62,7 +63,7 @@ class Peers:
 
 def peers_tree(store: Store, archive: Archive) -> Peers:
     """The peers for this state of the archive (ten seconds when they are not cached)."""
-    digest = digest_of("peers 6", archive.suite, archive.state, *PACKAGES)
+    digest = digest_of("peers 7", archive.suite, archive.state, *PACKAGES)
     folder = store.made("peers", digest, lambda partial: _make(partial / "root", archive))
     store.trim("peers", 8)
     return Peers(folder / "root")
