@@ -174,6 +174,10 @@ local function add_headers(task)
   })
 end
 
+-- Only what goes to the world is signed: that comes from whom a rule lets relay, or a user. Anybody can write a domain's name.
+rspamd_config:add_condition("DKIM_SIGNED", function(task)
+  return decided(task).outgoing
+end)
 rspamd_config:register_symbol({
   name = "POSTERN_DECIDE", type = "prefilter", priority = 10, flags = ALWAYS, callback = decide,
 })
