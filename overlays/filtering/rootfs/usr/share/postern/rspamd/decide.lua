@@ -123,8 +123,6 @@ local function whole(task)
     end
   end
   local rule = lenience(task)
-  -- Signed is what Postfix lets out, and what its senders may let out: never a stranger's message in a protected domain's name.
-  all.ours = all.outgoing or rule == LENIENCE.relay or task:get_user() ~= nil
   if rule >= LENIENCE.relay then
     all.greylist, all.relayed = NEVER, true
   end
@@ -147,11 +145,9 @@ local function decide(task)
   end
   local settings = { actions = { reject = all.reject, greylist = all.greylist } }
   if all.tag == NEVER then
-    settings.symbols_enabled = { "POSTERN_SCAN", all.ours and "DKIM_SIGNED" or nil }
+    settings.symbols_enabled = { "POSTERN_SCAN", "DKIM_SIGNED" }
   elseif all.relayed then
     settings.symbols_disabled = OF_SERVERS
-  elseif not all.ours then
-    settings.symbols_disabled = { "DKIM_SIGNED" }
   end
   task:set_settings(settings)
   task:cache_set("settings", settings)
