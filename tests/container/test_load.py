@@ -8,6 +8,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -25,7 +26,9 @@ DISK_MIB = 768
 TWO, OUT, SPAMS, VIRUS = 4, 5, (6, 7), 8  # the last digit of their numbers
 
 UNITS = ("rspamd.service", "clamav-daemon.service", "dovecot.service", "valkey-server.service", "unbound.service")
-FILTERING = OFF.sub("filtering: {{greylisting: {{enabled: false}}}}\n", ANSWERS)
+# Antispam low: names that are not found while DNS goes are worth seven points until the filter notices it.
+# At medium these alone would make a clean message spam, and refuse one that is spam; here each keeps its verdict.
+FILTERING = OFF.sub("filtering: {{incoming: {{antispam: low}}, greylisting: {{enabled: false}}}}\n", ANSWERS)
 _NUMBER = re.compile(rb"^X-Number: (\d+)\r?$", re.MULTILINE)
 _VERDICT = re.compile(rb"^X-Postern-Verdict: (\w+)\r?$", re.MULTILINE)
 
@@ -147,8 +150,11 @@ def _shortages(of: Lab) -> Iterator[Fault]:
 
     def without_space(sending: Sending, left_mib: int) -> None:
         filler = of.box.var / "filler"
-        with filler.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(of.box.var).free - (left_mib << 20))
+        with filler.open("ab", buffering=0) as file:
+            os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(of.box.var).free - (max(left_mib, 8) << 20))
+            with suppress(OSError):  # the disk is full
+                while not left_mib:
+                    file.write(bytes(1 << 16))
         before = len(sending.put_off)
         until(
             lambda: any(said.startswith("452") for said in sending.put_off[before:]),
