@@ -35,10 +35,10 @@ echo "systemctl $*" >> {log}
 for word; do case $word in -*) continue ;; esac; verb=${{verb:-$word}}; done
 case $verb in
 show)
-    for unit; do case $unit in *.service | *.socket)
+    for unit; do case $unit in *.service | *.socket | *.timer)
         cat {units}/$unit 2>/dev/null || echo ActiveState=inactive; echo Id=$unit; echo ;; esac; done ;;
 start | restart)
-    for unit; do case $unit in *.service | *.socket)
+    for unit; do case $unit in *.service | *.socket | *.timer)
         if [ -e {broken}/$unit ]; then printf 'ActiveState=failed\\nResult=exit-code\\n' > {units}/$unit
         else echo ActiveState=active > {units}/$unit; fi ;; esac; done ;;
 stop)
