@@ -77,6 +77,7 @@ class _Pages:
         app.context_processor(lambda: {"user": g.get("user"), "form_token": _form_token, "SYSTEM": SYSTEM})
         app.register_error_handler(store.Away, _away)
         app.register_error_handler(HTTPException, _refused)
+        app.register_error_handler(Exception, _broken)
         rule = app.add_url_rule
         rule("/quarantine/", "home", self._home)
         rule("/quarantine/login", "login", self._login_page)
@@ -139,8 +140,8 @@ class _Pages:
         if g.user is None:
             return redirect(url_for("login"))
         kept = self._mailbox(owner).all()
-        start = request.args.get("from", 0, type=int)
-        shown = kept[max(start, 0) : max(start, 0) + _MOST_LISTED]
+        start = max(request.args.get("from", 0, type=int), 0)
+        shown = kept[start : start + _MOST_LISTED]
         more = start + _MOST_LISTED if len(kept) > start + _MOST_LISTED else 0
         return render_template("box.html", owner=owner, kept=shown, number=len(kept), more=more)
 
@@ -259,6 +260,12 @@ def _refused(error: HTTPException) -> tuple[str, int]:
     return render_template("said.html", title=error.name, said=hints.get(code, "This did not work.")), code
 
 
+def _broken(_error: Exception) -> tuple[str, int]:
+    """A fault of ours. Flask would log the address of the page, which may be a link that acts."""
+    log.exception("no answer for %s", request.endpoint)
+    return render_template("said.html", title="Not at hand just now", said="Your mail is safe; try again later."), 503
+
+
 def _is_right(now: Policy, user: str, password: str, client: str) -> bool:
     if user == ADMINISTRATOR:
         return accounts.is_hash_of(_administrators_hash(), password)
@@ -283,8 +290,8 @@ def _form_token() -> str:
 
 
 def _shown(user: str) -> str:
-    """What somebody typed, as a log may hold it: a password in the wrong field is none of its business."""
-    return user[:320] if "@" in user or user == ADMINISTRATOR else "no address"
+    """What somebody typed, as a log may hold it: neither a password in the wrong field nor the end of a line."""
+    return user if user == ADMINISTRATOR or g.policy.owner_of(user) == user else "no address"
 
 
 def _after(answer: Any) -> Any:
