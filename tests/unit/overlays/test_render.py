@@ -113,13 +113,13 @@ def test_a_check_is_told_where_the_files_are() -> None:
     assert check.command(Path("/")) == ["nft", "-cf", "/etc/nftables.conf"]
 
 
-def test_the_password_hash_reaches_shadow_and_the_pages_and_nothing_else() -> None:
+def test_the_password_hash_reaches_two_private_files_and_nothing_else() -> None:
     assert SECRETS.admin is not None
     assert SECRETS.admin.password_hash is not None
     secret = SECRETS.admin.password_hash.get_secret_value()
     files = render.render_boot(SETTINGS, SECRETS, PROFILE)
     found = {path: file.mode for path, file in files.items() if secret in file.text}
-    assert found == {"etc/postern/quarantine-admin": 0o600, "etc/shadow": files["etc/shadow"].mode}
+    assert found == {"etc/postern/quarantine-admin": 0o600, "etc/shadow": 0o640}
 
 
 def test_password_login_over_ssh_needs_a_password() -> None:
