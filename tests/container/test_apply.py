@@ -114,7 +114,7 @@ def test_wrong_settings_change_nothing(fresh: Box) -> None:
 
 def test_into_service(fresh: Box) -> None:
     apply(fresh, ANSWERS, SECRETS)
-    assert listening(fresh) == ["127.0.0.1:25", "192.0.2.10:25"]
+    assert listening(fresh) == ["127.0.0.1:10026", "127.0.0.1:25", "192.0.2.10:25"]
     assert fresh.run("hostname").stdout.strip() == "mx1"
     assert "dport 25" in fresh.run("nft", "list", "ruleset").stdout
 
@@ -162,7 +162,7 @@ def test_what_does_not_get_well_is_taken_back(fresh: Box) -> None:
     assert status(fresh)["generation"] == before
     assert "192.0.2.26" in fresh.path("etc/postfix/transport").read_text()
     assert not fresh.path("etc/ssh/sshd_config").read_text().count("192.0.2.10")
-    assert listening(fresh) == ["127.0.0.1:25", "192.0.2.10:25"]
+    assert listening(fresh) == ["127.0.0.1:10026", "127.0.0.1:25", "192.0.2.10:25"]
 
 
 def test_all_of_etc_is_the_same_after_a_restart(fresh: Box) -> None:
@@ -173,7 +173,7 @@ def test_all_of_etc_is_the_same_after_a_restart(fresh: Box) -> None:
     fresh.run("systemctl", "is-system-running", "--wait", check=False)
     assert etc(fresh) == before
     assert fresh.path("var/lib/postern/device/ssh/ssh_host_ed25519_key").read_text() == key
-    assert listening(fresh) == ["127.0.0.1:25", "192.0.2.10:25"]
+    assert listening(fresh) == ["127.0.0.1:10026", "127.0.0.1:25", "192.0.2.10:25"]
 
 
 def test_back_to_an_earlier_generation(fresh: Box) -> None:

@@ -139,7 +139,7 @@ def test_after_setup_nothing_else_listens(gateway: Lab) -> None:
     listening = {line.split()[4] for line in gateway.box.run("ss", "-Hltun").stdout.splitlines()}
     mail = {f"{OUTSIDE_BOX}:25", f"{INSIDE_BOX}:25", "[2001:db8:1::10]:25"}
     others = {f"{INSIDE_BOX}:80", f"{INSIDE_BOX}:443", f"{DESK_BOX}:22", f"{DESK_BOX}:443"}
-    assert listening == mail | others | {f"127.0.0.1:{port}" for port in (22, 25, 80, 443)}
+    assert listening == mail | others | {f"127.0.0.1:{port}" for port in (22, 25, 80, 443, 10026)}
 
 
 def test_the_box_forwards_nothing(gateway: Lab) -> None:
