@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Dialog, Error, Page, Request, sync_playwright
 
 from tests.container.network import Segment
 from tests.peers import Peers
@@ -74,3 +74,30 @@ def serious_faults(page: Page) -> list[str]:
         for one in found
         if one["impact"] in ("serious", "critical")
     ]
+
+
+class Watched:
+    """What a page asks of anybody but the box, and what its scripts say: of a stranger's message, nothing."""
+
+    def __init__(self, page: Page, start: str) -> None:
+        self.page, self.start = page, start
+        self.elsewhere: list[str] = []
+        self.said: list[str] = []
+        page.context.on("request", self._note)
+        page.on("dialog", self._close)
+
+    def require_nothing(self) -> None:
+        """Nothing was asked or said, and no script of the message ran: theirs set `hit`."""
+        self.page.wait_for_load_state("networkidle")
+        assert (self.elsewhere, self.said) == ([], [])
+        for frame in self.page.frames:
+            with suppress(Error):  # a frame in which no script runs at all
+                assert frame.evaluate("typeof window.hit") == "undefined"
+
+    def _note(self, request: Request) -> None:
+        if not request.url.startswith((self.start, "data:", "blob:")):
+            self.elsewhere.append(request.url)
+
+    def _close(self, dialog: Dialog) -> None:
+        self.said.append(dialog.message)
+        dialog.dismiss()

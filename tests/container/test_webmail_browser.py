@@ -1,4 +1,4 @@
-"""People's pages in a real browser: what is clicked works, what strangers send does nothing, everybody can use them."""
+"""Webmail in a real browser: what is clicked works, what strangers send does nothing, everybody can use them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Dialog, Page, Request, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.container.box import Box, box, until
-from tests.container.browser import browser, page_of, picture, serious_faults
+from tests.container.browser import Watched, browser, page_of, picture, serious_faults
 from tests.container.network import Segment, segments
 from tests.container.test_webmail import (
     ADDRESS,
@@ -117,27 +117,13 @@ def test_mail_is_written(server: Box, ann: Page) -> None:
 
 
 def test_a_hostile_message_does_nothing(server: Box, net: Segment, ann: Page) -> None:
-    asked: list[str] = []
-    said: list[str] = []
-
-    def note(request: Request) -> None:
-        asked.append(request.url)
-
-    def close(dialog: Dialog) -> None:
-        said.append(dialog.message)
-        dialog.dismiss()
-
-    ann.context.on("request", note)
-    ann.on("dialog", close)
+    watched = Watched(ann, f"https://{NAME}/")
     deliver(net, "Hostile-page", HOSTILE)
     open_message(ann, server, "Hostile-page")
     expect(ann.locator("#messagebody")).to_contain_text("Harmless words")
-    ann.wait_for_load_state("networkidle")
     for link in ann.locator("#messagebody a", has_text="a link").all():
         link.click(no_wait_after=True)
-    assert [url for url in asked if not url.startswith((f"https://{NAME}/", "data:", "blob:"))] == []
-    assert [frame.evaluate("typeof window.hit") for frame in ann.frames] == ["undefined"] * len(ann.frames)
-    assert said == []
+    watched.require_nothing()
 
 
 def test_guesses_are_refused_and_then_limited(visitor: Page) -> None:
