@@ -64,6 +64,8 @@ def visitor(window: Browser) -> Iterator[Page]:
 def ann(visitor: Page) -> Page:
     log_in(visitor, PASSWORD)
     expect(visitor.locator("#messagelist")).to_be_attached()
+    # Roundcube's answers write the whole session: one that is late takes back what the next page put there.
+    visitor.wait_for_load_state("networkidle")
     return visitor
 
 
