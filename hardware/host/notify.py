@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 import socket
 
 
-def ready() -> None:
-    """Say that the service serves."""
+async def serving() -> None:
+    """Say that the service serves, and return when it is asked to end."""
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     tell("READY=1")
+    await ended.wait()
+    tell("STOPPING=1")
 
 
 def tell(text: str) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import signal
 import socket
 import sys
 from collections import OrderedDict
@@ -133,13 +132,10 @@ async def _serve_client(policy: Policy, reader: asyncio.StreamReader, writer: as
 
 async def serve(policy: Policy, listening: socket.socket) -> None:
     """Answer until the process is asked to end."""
-    ended = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     server = await asyncio.start_unix_server(
         lambda reader, writer: _serve_client(policy, reader, writer), sock=listening
     )
-    notify.ready()
-    await ended.wait()
+    await notify.serving()
     server.close()
 
 

@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import logging
 import re
-import signal
 import socket
 from collections import defaultdict
 from collections.abc import Sequence
@@ -148,12 +147,9 @@ def session(handler: object, loop: asyncio.AbstractEventLoop) -> Server:
 
 async def serve(agent: Agent, listening: socket.socket) -> None:
     """Answer until the process is asked to end; what is under way is ended first."""
-    ended = asyncio.Event()
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, ended.set)
     server = await loop.create_unix_server(lambda: session(agent, loop), sock=listening)
-    notify.ready()
-    await ended.wait()
+    await notify.serving()
     server.close()
 
 

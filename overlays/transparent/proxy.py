@@ -11,7 +11,6 @@ import asyncio
 import logging
 import os
 import secrets
-import signal
 import socket
 import ssl
 import sys
@@ -77,16 +76,12 @@ class Proxy:
     async def serve(self) -> None:
         """Serve until we are asked to end; what is under way then has some seconds to finish."""
         loop = asyncio.get_running_loop()
-        ended = asyncio.Event()
-        loop.add_signal_handler(signal.SIGTERM, ended.set)
         listening = [
             await loop.create_server(lambda: _PickedUp(self), sock=_listener(family, host, _PORT))
             for family, host in _LISTENERS
         ]
-        notify.ready()
         alive = asyncio.create_task(_keep_telling())
-        await ended.wait()
-        notify.tell("STOPPING=1")
+        await notify.serving()
         for one in listening:
             one.close()
         for session in self._sessions.values():
