@@ -14,26 +14,8 @@ from overlays.quarantine import message
 _MOST_BYTES = 2 << 20  # of a message; what comes after is not shown
 # No link, picture, form or style: what is left is text and how it is laid out.
 _TAGS = {
-    *(
-        "b",
-        "blockquote",
-        "br",
-        "center",
-        "code",
-        "dd",
-        "div",
-        "dl",
-        "dt",
-        "em",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "hr",
-    ),
-    *("i", "li", "ol", "p", "pre", "s", "small", "span", "strong", "sub", "sup"),
+    *("b", "blockquote", "br", "center", "code", "dd", "div", "dl", "dt", "em", "h1", "h2", "h3", "h4", "h5", "h6"),
+    *("hr", "i", "li", "ol", "p", "pre", "s", "small", "span", "strong", "sub", "sup"),
     *("table", "tbody", "td", "tfoot", "th", "thead", "tr", "u", "ul"),
 }
 
