@@ -34,7 +34,7 @@ from images import archive, emulate, manifest, pipeline, recipe
 from images.steps.squash import Level
 from images.store import Store
 from images.tools import Tools
-from overlays import settings
+from overlays.problems import problems as settings_problems
 from overlays.settings import Secrets, Settings
 
 _RECIPE = "appliance"
@@ -182,7 +182,7 @@ def _port1(arguments: Namespace, profile: HardwareProfile) -> UserNet:
     answers = _read(arguments.answers, Settings, problems)
     secrets = _read(arguments.secrets, Secrets, problems)
     if answers:
-        problems += settings.problems(answers, profile, str(arguments.answers), secrets)
+        problems += settings_problems(answers, profile, str(arguments.answers), secrets)
         plan = answers.network.plan("port1")
         own = next((IPv4Interface(str(at)) for at in plan.addresses if at.version == 4), None)
         host = next((at for at in own.network.hosts() if at != own.ip), None) if own else None

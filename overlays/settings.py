@@ -1,16 +1,15 @@
-"""Settings: the sum of all concerns, the answer file they are read from, and the checks that span two concerns."""
+"""Settings: the sum of all concerns, and the answer file they are read from."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from ipaddress import IPv4Interface
 from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
 from hardware.host import documents
-from hardware.host.documents import Frozen, nearest
-from hardware.host.errors import Problem, Refused
+from hardware.host.documents import Frozen
 from hardware.parts import OperationMode
 from hardware.profile import HardwareProfile
 from overlays.access import settings as access_concern
@@ -20,12 +19,12 @@ from overlays.domains import settings as domains_concern
 from overlays.filtering import settings as filtering_concern
 from overlays.mailboxes.settings import MailboxesSettings
 from overlays.mailhost.settings import MailhostSettings
-from overlays.network.settings import BRIDGE, MAILBOX_SERVICES, NetworkSettings, Port, PortPlan, PortService, path_of
+from overlays.network.settings import BRIDGE, NetworkSettings, Port, PortPlan, PortService
 from overlays.quarantine.policy import COMMANDS, DomainPolicy, LoginServer, Policy, Senders, SpamAction
 from overlays.quarantine.settings import Login, LoginProtocol, LoginTls, QuarantineSettings
 from overlays.transparent import settings as transparent_concern
 from overlays.users import settings as users_concern
-from overlays.values import AnyAddress, AnyNetwork, Mailbox, Reason, sender_kinds
+from overlays.values import AnyNetwork, Mailbox, sender_kinds
 from overlays.web import settings as web_concern
 
 
@@ -179,10 +178,10 @@ class Settings(Frozen):
     @property
     def protected_servers(self) -> tuple[transparent_concern.ProtectedServer, ...]:
         """What transparent mode watches for."""
-        return transparent_concern.servers(self.transparent, self._known_servers)
+        return transparent_concern.servers(self.transparent, self.known_servers)
 
     @property
-    def _known_servers(self) -> transparent_concern.Servers:
+    def known_servers(self) -> transparent_concern.Servers:
         known = [(domain.name, domain.server, domain.port) for domain in self.domains]
         return [(name, server, port) for name, server, port in known if server is not None]
 
@@ -378,162 +377,3 @@ def factory(profile: HardwareProfile) -> Settings:
         network=NetworkSettings(ports={profile.port_names[0]: first}),
         mailhost=MailhostSettings(host_name="postern", local_domain="postern.invalid"),
     )
-
-
-def check(settings: Settings, profile: HardwareProfile, source: str, secrets: Secrets | None = None) -> None:
-    """Raise `Refused` with everything that keeps these settings from working on that hardware."""
-    found = problems(settings, profile, source, secrets)
-    if found:
-        raise Refused(found)
-
-
-def problems(
-    settings: Settings, profile: HardwareProfile, source: str = "settings", secrets: Secrets | None = None
-) -> list[Problem]:
-    """Every reason why these settings cannot work on that hardware; `source` is the file they come from."""
-    return [
-        Problem(source, reason.path, reason.message, reason.hint) for reason in _reasons(settings, profile, secrets)
-    ]
-
-
-def _reasons(settings: Settings, profile: HardwareProfile, secrets: Secrets | None) -> Iterator[Reason]:
-    if settings.mode not in profile.op_modes:
-        yield Reason("mode", f"{settings.mode} mode does not work on {profile.id}", f"it has {_list(profile.op_modes)}")
-    for name in settings.network.ports:
-        if name not in profile.port_names:
-            yield Reason(f"network.ports.{name}", f"{profile.id} has no such port", nearest(name, profile.port_names))
-    yield from settings.admin.problems()
-    yield from settings.network.problems()
-    yield from settings.clock.problems()
-    yield from settings.mailhost.problems()
-    yield from domains_concern.problems(settings.domains)
-    yield from access_concern.problems(settings.access)
-    yield from web_concern.problems(settings.web, secrets.web if secrets else None)
-    yield from settings.filtering.problems(profile)
-    yield from settings.quarantine.problems()
-    for index, domain in enumerate(settings.domains):
-        yield from filtering_concern.domain_problems(index, domain.filtering)
-    yield from _whose_mailboxes(settings)
-    yield from _users(settings, secrets)
-    yield from _who_gets_in(settings, secrets)
-    yield from _transparent(settings, profile)
-    yield from _own_names(settings)
-    yield from _servers(settings)
-    yield from _names_need_dns(settings)
-
-
-def _transparent(settings: Settings, profile: HardwareProfile) -> Iterator[Reason]:
-    network = settings.network
-    if not settings.reads_along:
-        if network.bridge:
-            yield Reason("network.bridge", f"{settings.mode} mode has no bridge", "give the ports addresses")
-        return
-    if network.bridge is None:
-        yield Reason("network.bridge", "is missing", "such as bridge: {addresses: [192.0.2.10/24], allow: [ping, ssh]}")
-    elif len(network.bridged(profile.port_names)) < 2:
-        yield Reason("network.ports", "a bridge needs two ports without addresses", "take addresses from the ports")
-    for index, domain in enumerate(settings.domains):
-        if domain.filtering.dkim is not None:
-            hint = "leave it to the domain's server"
-            yield Reason(f"domains.{index}.filtering.dkim", "transparent mode signs nothing", hint)
-    yield from transparent_concern.problems(settings.transparent, settings._known_servers)
-
-
-def _list(words: tuple[str, ...]) -> str:
-    return ", ".join(words)
-
-
-def _who_gets_in(settings: Settings, secrets: Secrets | None) -> Iterator[Reason]:
-    if not settings.reads_along and not settings.network.allowing(PortService.SMTP):
-        yield Reason("network.ports", "no port lets in smtp, so no mail can arrive", "such as allow: [ping, ssh, smtp]")
-    if secrets is not None and not secrets.has_password and not settings.admin.keys:
-        yield Reason("admin", "nobody could log in: no password and no key", "set admin.password in the secrets file")
-
-
-def _whose_mailboxes(settings: Settings) -> Iterator[Reason]:
-    """In server mode the box itself is the domains' server, and only then it lets users in."""
-    for index, domain in enumerate(settings.domains):
-        if settings.keeps_mailboxes and domain.server is not None:
-            hint = "leave it out, or choose gateway mode"
-            yield Reason(f"domains.{index}.server", "in server mode the box itself keeps the mailboxes", hint)
-        elif not settings.keeps_mailboxes and domain.server is None:
-            yield Reason(f"domains.{index}.server", "is missing", f"the server that {domain.name} is handed to")
-        if settings.keeps_mailboxes and domain.login is not None:
-            yield Reason(f"domains.{index}.login", "in server mode the box itself knows the passwords", "leave it out")
-    for name, port in settings.network.interfaces.items():
-        for service in MAILBOX_SERVICES:
-            if service in port.allow and not settings.keeps_mailboxes:
-                hint = "take it out, or choose server mode"
-                yield Reason(f"{path_of(name)}.allow", f"{settings.mode} mode has no {service}", hint)
-
-
-def _users(settings: Settings, secrets: Secrets | None) -> Iterator[Reason]:
-    if settings.users and not settings.keeps_mailboxes:
-        yield Reason("users", f"{settings.mode} mode has no users", "take them out, or choose server mode")
-        return
-    yield from users_concern.problems(settings.users, [domain.name for domain in settings.domains])
-    known = {user.address for user in settings.users}
-    for address in secrets.users if secrets else ():
-        if address not in known:
-            hint = "the answer file lists the users; `postern users password` changes one later"
-            yield Reason("users", f"{address} has a password and is no user", hint)
-
-
-def _own_names(settings: Settings) -> Iterator[Reason]:
-    fqdn, postmaster = settings.mailhost.fqdn, settings.mailhost.postmaster
-    for index, domain in enumerate(settings.domains):
-        if domain.name == fqdn:
-            hint = "protect the domain, or give the box another host_name"
-            yield Reason(f"domains.{index}.name", f"{fqdn} is the box's own name", hint)
-    if postmaster and postmaster.rpartition("@")[2] in settings.own_domains:
-        yield Reason("mailhost.postmaster", f"{postmaster} is on the box, which keeps no mail", "name another mailbox")
-
-
-def _servers(settings: Settings) -> Iterator[Reason]:
-    network, fqdn = settings.network, settings.mailhost.fqdn
-    for index, domain in _elsewhere(settings):
-        path = f"domains.{index}.server"
-        if domain.server in network.addresses or domain.server == fqdn:
-            yield Reason(
-                path, f"{domain.server} is the box itself: its mail would go in circles", "name the mail server"
-            )
-        elif not isinstance(domain.server, str | None) and not network.leads_to(domain.server):
-            yield _unreachable(path, domain.server)
-    for index, server in enumerate(settings.clock.ntp):
-        path = f"clock.ntp.{index}"
-        if server in network.addresses or server == fqdn:
-            yield Reason(path, f"{server} is the box itself", "name a time server, or none")
-        elif not isinstance(server, str) and not network.leads_to(server):
-            yield _unreachable(path, server)
-
-
-def _elsewhere(settings: Settings) -> Iterator[tuple[int, domains_concern.ProtectedDomain]]:
-    """The domains whose servers are others than the box."""
-    return iter(()) if settings.keeps_mailboxes else iter(enumerate(settings.domains))
-
-
-def _unreachable(path: str, address: AnyAddress) -> Reason:
-    return Reason(path, f"no port, route or gateway leads to {address}", f"add a gateway for IPv{address.version}")
-
-
-def _names_need_dns(settings: Settings) -> Iterator[Reason]:
-    if settings.network.dns:
-        return
-    hint = "set network.dns, or write the address"
-    for index, domain in _elsewhere(settings):
-        if isinstance(domain.server, str):
-            yield Reason(f"domains.{index}.server", f"{domain.server} is a name, and there is no name server", hint)
-    for index, server in enumerate(settings.clock.ntp):
-        if isinstance(server, str):
-            yield Reason(f"clock.ntp.{index}", f"{server} is a name, and there is no name server", hint)
-    for index, rule in enumerate(settings.access):
-        if rule.action is access_concern.Action.RELAY:
-            yield Reason(f"access.{index}", "relays to the world, which needs a name server", "set network.dns")
-    if settings.updates_definitions:
-        yield Reason("filtering.definitions.source", "is a name on the net, and there is no name server", hint)
-    for service in (PortService.SUBMISSION, PortService.SUBMISSIONS):
-        if settings.network.allowing(service):
-            yield Reason("network.dns", f"{service} sends to the world, which needs a name server", "set network.dns")
-    postmaster = settings.mailhost.postmaster
-    if postmaster and postmaster.rpartition("@")[2] not in {domain.name for domain in settings.domains}:
-        yield Reason("mailhost.postmaster", f"{postmaster} is outside, which needs a name server", "set network.dns")

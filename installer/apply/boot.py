@@ -15,7 +15,7 @@ from installer.apply.places import Places, Stage
 from installer.apply.plan import Plan
 from installer.apply.store import Generation, Verdict
 from installer.update import slots
-from overlays.settings import check as check_settings
+from overlays.problems import check as check_settings
 
 Say = Callable[[str], None]
 

@@ -23,8 +23,8 @@ from installer.apply import certificate, check, device, health, plan, services, 
 from installer.apply.places import Places, Stage
 from installer.apply.plan import Plan
 from installer.apply.store import Generation, Store, Verdict
+from overlays.problems import problems as settings_problems
 from overlays.settings import Secrets, Settings
-from overlays.settings import problems as settings_problems
 
 STEPS = 6
 BUSY = "another change is being applied at this moment"

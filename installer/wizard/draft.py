@@ -15,7 +15,8 @@ from hardware.host.errors import Problem, Refused
 from hardware.parts import OperationMode
 from hardware.profile import HardwareProfile
 from installer.wizard import FACTORY_ADDRESS
-from overlays.settings import Secrets, Settings, parse_answers, parse_secrets, problems
+from overlays.problems import problems
+from overlays.settings import Secrets, Settings, parse_answers, parse_secrets
 
 SOURCE = "setup"
 # Stands in for what later pages ask, so that an earlier page can be checked together with what is there.

@@ -44,7 +44,8 @@ from hardware import profile
 from installer.apply import pipeline, plan
 from installer.apply.places import Places
 from installer.box import change
-from overlays.settings import check, parse_answers, parse_secrets
+from overlays.problems import check
+from overlays.settings import parse_answers, parse_secrets
 
 of = change.open_box(Places())
 hidden = plan.hashed(parse_secrets("{format: 1, admin: {password: Stork-stands~31-still}}", "secrets"))

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from hardware import profile
+from overlays.problems import check
 from overlays.render import RenderedFile, render_boot
-from overlays.settings import check, parse_answers, parse_secrets
+from overlays.settings import parse_answers, parse_secrets
 
 GOLDEN = Path(__file__).parent
 ANSWERS = GOLDEN.parent / "answers"

@@ -14,6 +14,7 @@ import yaml
 from hardware import profile
 from hardware.host.run import run
 from overlays.admin.settings import AdminSecrets
+from overlays.problems import problems
 from overlays.settings import (
     Secrets,
     Settings,
@@ -22,7 +23,6 @@ from overlays.settings import (
     factory,
     parse_answers,
     parse_secrets,
-    problems,
     schema,
     secrets_schema,
 )

@@ -10,7 +10,8 @@ import yaml
 
 from hardware import profile
 from hardware.host.errors import Refused
-from overlays.settings import Secrets, check, parse_answers, parse_secrets
+from overlays.problems import check
+from overlays.settings import Secrets, parse_answers, parse_secrets
 
 PROFILE = profile.load("fortimail-100")
 GOOD: dict[str, Any] = {
