@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from hardware.host.errors import refuse
+from hardware.host.errors import Problem, Refused, refuse
 from installer.apply.places import Places
 from overlays.quarantine import policy as policies
 from overlays.quarantine import report
@@ -50,26 +50,30 @@ def _do(now: Policy, records: Records, arguments: argparse.Namespace) -> None:
 
 def _one(mailbox: Mailbox, arguments: argparse.Namespace) -> None:
     names = arguments.names if arguments.verb in ("release", "delete") else [arguments.name]
-    for name in names:
-        one = mailbox.find(name)
-        if one is None:
-            raise refuse(f"{name} is not kept for {mailbox.owner}", "`postern quarantine list` names what is")
-        if arguments.verb == "show":
-            raw = mailbox.raw(name) or b""
-            if arguments.json:
-                print(json.dumps(_facts(mailbox.owner, one) | {"message": raw.decode("utf-8", "replace")}, indent=1))
-            else:
-                # A terminal obeys control characters: a stranger's message gets none through.
-                text = raw.decode("utf-8", "replace").replace("\r\n", "\n")
-                sys.stdout.write(
-                    "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
-                )
-        elif arguments.verb == "release":
+    found = {name: mailbox.find(name) for name in names}
+    hint = "nothing was done; `postern quarantine list` names what is"
+    missing = [name for name, one in found.items() if one is None]
+    if missing:
+        raise Refused([Problem("", "", f"{name} is not kept for {mailbox.owner}", hint) for name in missing])
+    for name, one in found.items():
+        if arguments.verb == "release":
             mailbox.release(name)
             print(f"{name} is released.")
-        else:
+        elif arguments.verb == "delete":
             mailbox.delete([name])
             print(f"{name} is deleted.")
+        elif one:
+            _show(mailbox, one, as_json=arguments.json)
+
+
+def _show(mailbox: Mailbox, one: Kept, *, as_json: bool) -> None:
+    text = (mailbox.raw(one.name) or b"").decode("utf-8", "replace")
+    if as_json:
+        print(json.dumps(_facts(mailbox.owner, one) | {"message": text}, indent=1))
+        return
+    # A terminal obeys control characters: a stranger's message gets none through.
+    shown = (c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text.replace("\r\n", "\n"))
+    sys.stdout.write("".join(shown))
 
 
 def listed(found: Iterable[tuple[str, Kept]], *, as_json: bool = False) -> str:
