@@ -26,6 +26,7 @@ from overlays.quarantine.carry import Letter, NotTaken
 from overlays.quarantine.keys import link_key
 from overlays.quarantine.policy import SYSTEM, Decision, Policy, Way
 from overlays.quarantine.records import Records
+from overlays.quarantine.store import Mailbox
 
 log = logging.getLogger("agent")
 
@@ -107,7 +108,7 @@ class Agent:
                 if decision.way is Way.COMMAND:
                     commands.obey(now, self._key, letter, recipient)
                 else:
-                    self._keep(letter, decision, recipient)
+                    self._keep(now, letter, decision, recipient)
             except NotTaken as failure:
                 failures[recipient] = str(failure)
             except Exception as failure:
@@ -115,15 +116,25 @@ class Agent:
                 failures[recipient] = str(failure)
         return failures
 
-    def _keep(self, letter: Letter, decision: Decision, recipient: str) -> None:
-        """Into its mailbox; where the store will never have such a mailbox, into the administrator's."""
-        self._records.add_owner(decision.owner)
-        try:
-            carry.into_store(letter, decision.owner, recipient, decision.kind)
-        except NotTaken as failure:
-            if not failure.final or decision.owner == SYSTEM:
-                raise
-            self._keep(letter, Decision(Way.KEEP, SYSTEM, decision.kind), recipient)
+    def _keep(self, now: Policy, letter: Letter, decision: Decision, recipient: str) -> None:
+        """Into its mailbox; where the store will never have such a mailbox, into the administrator's.
+
+        The store can die between filing and answering. Then the message is looked for when it comes again.
+        """
+        owner, mark = decision.owner, carry.mark(letter, recipient)
+        refused = None
+        if self._records.begin(owner, mark) or not Mailbox(now, owner).holds(mark):
+            try:
+                carry.into_store(letter, owner, recipient, decision.kind)
+            except NotTaken as failure:
+                if failure.unheard:
+                    raise
+                refused = failure
+        self._records.settle(owner, mark)
+        if refused and (not refused.final or owner == SYSTEM):
+            raise refused
+        if refused:
+            self._keep(now, letter, Decision(Way.KEEP, SYSTEM, decision.kind), recipient)
 
 
 def _as_decided(now: Policy, letter: Letter, decision: Decision) -> Letter:

@@ -3,6 +3,7 @@ happen."""
 
 from __future__ import annotations
 
+import hashlib
 import smtplib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,11 +25,12 @@ class Letter:
 
 
 class NotTaken(Exception):
-    """The next hop did not say 250. `final`: it never will."""
+    """The next hop did not say 250. `final`: it never will. `unheard`: it may have it, and its answer was not heard."""
 
-    def __init__(self, said: str, *, final: bool = False) -> None:
+    def __init__(self, said: str, *, final: bool = False, unheard: bool = False) -> None:
         super().__init__(said)
         self.final = final
+        self.unheard = unheard
 
 
 def onward(letter: Letter, recipients: Sequence[str]) -> dict[str, str]:
@@ -52,9 +54,20 @@ def onward(letter: Letter, recipients: Sequence[str]) -> dict[str, str]:
     return refused
 
 
+def mark(letter: Letter, recipient: str) -> str:
+    """By what a message for this recipient is known again. Postfix brings the same bytes each time, and its queue's
+    name for a message is in them."""
+    return hashlib.sha256(recipient.encode("utf-8", "surrogateescape") + b"\0" + letter.raw).hexdigest()
+
+
 def into_store(letter: Letter, owner: str, recipient: str, kind: Kind) -> None:
     """File a message into a mailbox, with what a release needs to know. Raises `NotTaken`."""
-    notes = [(message.RECIPIENT, recipient), (message.SENDER, letter.sender), (message.KIND, kind.value)]
+    notes = [
+        (message.RECIPIENT, recipient),
+        (message.SENDER, letter.sender),
+        (message.KIND, kind.value),
+        (message.FILING, mark(letter, recipient)),
+    ]
     try:
         with smtplib.LMTP(STORE, local_hostname="localhost", timeout=_PATIENCE) as way:
             way.ehlo()
@@ -63,7 +76,7 @@ def into_store(letter: Letter, owner: str, recipient: str, kind: Kind) -> None:
             # A zero byte is no part of any mail, and ends what the store gives back: it is kept as IMAP would show it.
             _expect(*way.data(message.with_fields(letter.raw, notes).replace(b"\0", b"\x80")))
     except (OSError, smtplib.SMTPException) as failure:
-        raise NotTaken(str(failure)) from failure
+        raise NotTaken(str(failure), unheard=True) from failure
 
 
 def _say(way: smtplib.SMTP, verb: str, rest: str) -> None:

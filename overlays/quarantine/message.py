@@ -12,9 +12,10 @@ from ipaddress import ip_address
 from overlays.quarantine.policy import Judgement, Origin
 
 SCORE, VERDICT, MARK = "X-Postern-Score", "X-Postern-Verdict", "X-Spam"
-# The agent writes these on what it keeps: for whom and from whom it came, and why it is kept.
+# The agent writes these on what it keeps: for whom and from whom it came, why it is kept, and how it is known again.
 RECIPIENT, SENDER, KIND = "X-Postern-Recipient", "X-Postern-Sender", "X-Postern-Quarantine"
-_OURS = (RECIPIENT, SENDER, KIND)
+FILING = "X-Postern-Filing"
+_OURS = (RECIPIENT, SENDER, KIND, FILING)
 _STORED = (*_OURS, "Return-Path", "Delivered-To")  # what agent and store add, and a release takes away
 
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:((?:[^\r\n]|\r?\n[ \t])*)\r?\n")

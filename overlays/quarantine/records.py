@@ -1,4 +1,5 @@
-"""What the quarantine remembers beside the messages: who has any, whose mail they welcome, and what was reported.
+"""What the quarantine remembers beside the messages: who has any, whose mail they welcome, what was reported, and which
+messages are on their way into a mailbox.
 
 One SQLite file under /var. A message is never here: losing the file loses no mail.
 """
@@ -17,6 +18,7 @@ RECORDS = Path("/var/lib/postern-quarantine/records.sqlite")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS owner (name TEXT PRIMARY KEY, reported TEXT NOT NULL DEFAULT '', seen INTEGER NOT NULL)
     WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS filing (owner TEXT, mark TEXT, PRIMARY KEY (owner, mark)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS welcome (owner TEXT, sender TEXT, PRIMARY KEY (owner, sender)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS day (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
@@ -38,16 +40,27 @@ class Records:
         finally:
             connection.close()
 
-    def add_owner(self, name: str) -> None:
-        """Remember that this mailbox has something. It is said before anything is filed."""
+    def begin(self, name: str, mark: str) -> bool:
+        """Remember that this mailbox gets the message with this mark. It is said before it is filed.
+
+        False when it was said before and not settled since: nobody knows whether the message is there.
+        """
         with self._open() as now:
             known = "INSERT INTO owner (name, seen) VALUES (?, ?) ON CONFLICT DO UPDATE SET seen = excluded.seen"
             now.execute(known, (name, int(time.time())))
+            return now.execute("INSERT OR IGNORE INTO filing VALUES (?, ?)", (name, mark)).rowcount == 1
+
+    def settle(self, name: str, mark: str) -> None:
+        """The store has answered: whether the message is there is known."""
+        with self._open() as now:
+            now.execute("DELETE FROM filing WHERE owner = ? AND mark = ?", (name, mark))
 
     def forget_owner(self, name: str) -> None:
         """Whose mailbox is empty need not be looked after; unless something is just being filed into it."""
         with self._open() as now:
-            now.execute("DELETE FROM owner WHERE name = ? AND seen < ?", (name, int(time.time()) - _FILING))
+            gone = now.execute("DELETE FROM owner WHERE name = ? AND seen < ?", (name, int(time.time()) - _FILING))
+            if gone.rowcount:
+                now.execute("DELETE FROM filing WHERE owner = ?", (name,))
 
     def owners(self) -> list[str]:
         with self._open() as now:

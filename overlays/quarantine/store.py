@@ -69,6 +69,10 @@ class Mailbox:
         """What the list says of one message; None when it is not there (any more)."""
         return next(iter(self._found(*words)), None) if (words := _query(name)) else None
 
+    def holds(self, mark: str) -> bool:
+        """Whether the message with this mark was filed."""
+        return bool(self._found("header", message.FILING, mark))
+
     def raw(self, name: str) -> bytes | None:
         """A whole message as it came."""
         words = _query(name)

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from overlays.quarantine import carry
+from overlays.quarantine.carry import Letter
+from overlays.quarantine.records import Records
 from tests.container.box import Box, until
 from tests.container.lab import Lab, lab
 from tests.container.test_filtering import FILTERING, SENDER, SPAM, dns, letter, send
@@ -88,6 +91,18 @@ def test_while_the_store_is_away_postfix_keeps_the_message(away: Lab) -> None:
     until(lambda: hand_over(away, "away", 7, "ann@example.com") == ["250"], "the store")
     assert kept(away, "ann@example.com", "away") == 1
     until(lambda: arrived(away, "away") == ["tom@outside.example"], "the outsider's copy")
+
+
+def test_what_was_filed_while_its_answer_was_not_heard_is_not_filed_again(gateway: Lab) -> None:
+    to, sender = "ann@example.com", "eve@outside.example"
+    raw = f"From: {sender}\r\nSubject: unheard\r\nX-Postern-Score: 7\r\n\r\nhello\r\n".encode()
+    assert hand_over(gateway, "", 7, to, raw=raw) == ["250"]
+    records = Records(gateway.box.path("var/lib/postern-quarantine/records.sqlite"))
+    assert records.begin(to, carry.mark(Letter(sender, raw), to))  # as it stands when the store dies before it answers
+    assert hand_over(gateway, "", 7, to, raw=raw) == ["250"]
+    assert kept(gateway, to, "unheard") == 1
+    assert hand_over(gateway, "", 7, to, raw=raw) == ["250"]
+    assert kept(gateway, to, "unheard") == 2
 
 
 def test_the_way_behind_the_filter_is_the_agents_alone(gateway: Lab) -> None:

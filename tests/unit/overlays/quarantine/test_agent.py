@@ -14,8 +14,10 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from overlays.quarantine import carry
 from overlays.quarantine.agent import Agent, session
+from overlays.quarantine.carry import Letter
 from overlays.quarantine.policy import SYSTEM, Policy
 from overlays.quarantine.records import Records
+from overlays.quarantine.store import Mailbox
 from tests.unit.overlays.quarantine.test_policy import POLICY
 
 BODY = b"\r\nhi\r\n.\r\n"
@@ -33,6 +35,7 @@ class Hop:
 
     took: list[tuple[str, list[str], bytes]] = field(default_factory=list)
     refuses: dict[str, str] = field(default_factory=dict)
+    dies: bool = False  # it takes the message, and nobody hears its answer
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name for it
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
@@ -42,10 +45,12 @@ class Hop:
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
-    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - the same
+    async def handle_DATA(self, server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - the same
         if "DATA" in self.refuses:
             return self.refuses["DATA"]
         self.took.append((envelope.mail_from or "", envelope.rcpt_tos, envelope.original_content or b""))
+        if self.dies:
+            server.transport.abort()
         return "250 OK"
 
     @property
@@ -120,7 +125,8 @@ def test_each_of_three_recipients_gets_what_is_theirs(bench: Bench) -> None:
     assert bench.onward.recipients == ["liz@example.com", "bob@off.example"]
     assert bench.store.recipients == ["ann@example.com"]
     (_, _, kept) = bench.store.took[0]
-    notes = ["Recipient: ann@example.com", "Sender: eve@outside.example", "Quarantine: spam"]
+    mark = carry.mark(Letter("eve@outside.example", bench.onward.took[0][2]), "ann@example.com")
+    notes = ["Recipient: ann@example.com", "Sender: eve@outside.example", "Quarantine: spam", f"Filing: {mark}"]
     assert kept == b"".join(f"X-Postern-{note}\r\n".encode() for note in notes) + bench.onward.took[0][2]
     assert kept.endswith(BODY)
     assert bench.records.owners() == ["ann@example.com"]
@@ -158,6 +164,17 @@ def test_next_hops_that_are_away(bench: Bench, monkeypatch: pytest.MonkeyPatch, 
     assert codes(bench.send(8, "ann@example.com", "bob@off.example")) == ["451", "250"]
     monkeypatch.setattr(carry, "ONWARD", ("127.0.0.1", 1))
     assert codes(bench.send(8, "ann@example.com", "bob@off.example")) == ["451", "451"]
+
+
+@pytest.mark.parametrize("filed", [True, False])
+def test_a_store_that_dies_before_it_answers(bench: Bench, monkeypatch: pytest.MonkeyPatch, filed: bool) -> None:
+    bench.store.dies = True
+    assert codes(bench.send(8, "ann@example.com")) == ["451"]
+    bench.store.dies = False
+    monkeypatch.setattr(Mailbox, "holds", lambda *_: filed)  # the real one is asked in tests/container
+    assert codes(bench.send(8, "ann@example.com")) == ["250"]
+    assert len(bench.store.took) == (1 if filed else 2)
+    assert codes(bench.send(8, "ann@example.com")) == ["250"]
 
 
 def test_a_mailbox_that_cannot_be_is_the_administrators(bench: Bench) -> None:

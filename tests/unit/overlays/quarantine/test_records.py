@@ -12,9 +12,9 @@ from overlays.quarantine.records import Records
 
 def test_an_owner_is_forgotten_when_nothing_can_be_on_its_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     records = Records(tmp_path / "records")
-    records.add_owner("ann@example.com")
+    assert records.begin("ann@example.com", "a mark")
     records.set_reported("ann@example.com", "guid.7")
-    records.add_owner("ann@example.com")
+    assert not records.begin("ann@example.com", "a mark")
     assert records.reported("ann@example.com") == "guid.7"
     records.forget_owner("ann@example.com")
     assert records.owners() == ["ann@example.com"]
@@ -23,6 +23,17 @@ def test_an_owner_is_forgotten_when_nothing_can_be_on_its_way(tmp_path: Path, mo
     records.forget_owner("ann@example.com")
     assert records.owners() == []
     assert records.reported("ann@example.com") == ""
+    assert records.begin("ann@example.com", "a mark")
+
+
+def test_what_was_settled_is_not_in_doubt(tmp_path: Path) -> None:
+    records = Records(tmp_path / "records")
+    assert records.begin("ann@example.com", "a mark")
+    assert records.begin("bob@example.com", "a mark")
+    assert records.begin("ann@example.com", "another")
+    records.settle("ann@example.com", "a mark")
+    assert records.begin("ann@example.com", "a mark")
+    assert not records.begin("ann@example.com", "another")
 
 
 def test_welcomes_are_an_owners_own(tmp_path: Path) -> None:
