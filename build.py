@@ -33,6 +33,7 @@ PACKAGES = {
     "boot": _ASSEMBLE,
     "test": [*_ASSEMBLE, "dialog", "git", "iproute2", "openssl", "systemd-container"],
     "profiles": ["python3-venv"],
+    "answers": ["python3-venv"],
 }
 
 
@@ -85,6 +86,13 @@ def parser() -> argparse.ArgumentParser:
     profiles.add_argument("action", nargs="?", choices=["list", "show", "schema"], default="list")
     profiles.add_argument("profile", nargs="?", default="vm-uefi", help="the one to show (default: %(default)s)")
     profiles.add_argument("--json", action="store_true", help="print JSON")
+
+    answers = command("answers", "check an answer file as a box would, or print the schema of such files")
+    answers.add_argument("action", choices=["check", "schema"])
+    answers.add_argument("file", nargs="?", type=Path, metavar="FILE", help="the answer file")
+    answers.add_argument("--secrets", type=Path, metavar="FILE", help="the secrets file that goes with it")
+    answers.add_argument("--profile", default="vm-uefi", help="the box's hardware profile (default: %(default)s)")
+    answers.add_argument("--json", action="store_true", help="print the problems as JSON")
 
     clean = command("clean", "remove images, and with --cache all that builds keep")
     clean.add_argument("--out", type=Path, default=HERE / "out", help="where images are (default: out)")

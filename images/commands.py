@@ -13,8 +13,7 @@ from ipaddress import IPv4Interface
 from pathlib import Path
 
 from hardware import profile as profiles
-from hardware.host import documents, run
-from hardware.host.documents import Document
+from hardware.host import run
 from hardware.host.errors import Problem, Refused, refuse
 from hardware.host.files import default_cache
 from hardware.host.log import Steps
@@ -31,6 +30,7 @@ from hardware.twin import (
     UserNet,
 )
 from images import archive, emulate, manifest, pipeline, recipe
+from images.answers import answers, read
 from images.steps.squash import Level
 from images.store import Store
 from images.tools import Tools
@@ -138,6 +138,7 @@ COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "boot": boot,
     "test": test,
     "profiles": list_profiles,
+    "answers": answers,
 }
 
 
@@ -179,8 +180,8 @@ def _port1(arguments: Namespace, profile: HardwareProfile) -> UserNet:
     """
     problems: list[Problem] = []
     net = FACTORY_NET
-    answers = _read(arguments.answers, Settings, problems)
-    secrets = _read(arguments.secrets, Secrets, problems)
+    answers = read(arguments.answers, Settings, problems)
+    secrets = read(arguments.secrets, Secrets, problems)
     if answers:
         problems += settings_problems(answers, profile, str(arguments.answers), secrets)
         plan = answers.network.plan("port1")
@@ -206,15 +207,6 @@ def _port1(arguments: Namespace, profile: HardwareProfile) -> UserNet:
     if problems:
         raise Refused(problems)
     return replace(net, forwards=tuple(forwards))
-
-
-def _read(path: Path | None, model: type[Document], problems: list[Problem]) -> Document | None:
-    """A document if one was named; what is wrong with it joins the problems."""
-    try:
-        return documents.read(path, model) if path else None
-    except Refused as refused:
-        problems += refused.problems
-        return None
 
 
 def _table(rows: list[dict[str, object]]) -> None:

@@ -135,3 +135,30 @@ def test_profiles_are_for_scripts_too(capsys: pytest.CaptureFixture[str]) -> Non
     assert [row["id"] for row in rows] == [line.split()[0] for line in told.splitlines()[-len(rows) :]]
     assert start("profiles", "show", "vm-bios", "--json") == 0
     assert json.loads(capsys.readouterr().out)["id"] == "vm-bios"
+
+
+def test_an_answer_file_without_problems(capsys: pytest.CaptureFixture[str]) -> None:
+    file = ANSWERS / "gateway.yaml"
+    assert start("answers", "check", file, "--secrets", ANSWERS / "secrets.yaml", "--profile", "fortimail-100") == 0
+    assert capsys.readouterr().out == f"{file}: no problems on fortimail-100\n"
+
+
+def test_all_problems_of_an_answer_file_and_its_secrets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, secrets = tmp_path / "a.yaml", tmp_path / "s.yaml"
+    file.write_text((ANSWERS / "gateway.yaml").read_text().replace("port2:", "port9:").replace("mode:", "mood:"))
+    secrets.write_text("format: 1\nadmin: {passwrd: x}\n")
+    lines = refusal("answers", "check", file, "--secrets", secrets)
+    assert any(line.startswith(f"{file}: mood: is not a setting") for line in lines)
+    assert any(line.startswith(f"{secrets}: admin.passwrd: is not a setting") for line in lines)
+    file.write_text((ANSWERS / "gateway.yaml").read_text().replace("port2:", "port9:"))
+    (line,) = refusal("answers", "check", file)
+    assert line.startswith(f"{file}: network.ports.port9: vm-uefi has no such port")
+    assert start("answers", "check", file, "--json") == 2
+    (problem,) = json.loads(capsys.readouterr().out)
+    assert problem["path"] == "network.ports.port9"
+
+
+def test_the_schema_of_answer_files(capsys: pytest.CaptureFixture[str]) -> None:
+    assert start("answers", "schema") == 0
+    assert json.loads(capsys.readouterr().out)["properties"]["format"]["const"] == 1
+    assert refusal("answers", "check") == ["check needs an answer file (./build.py answers check FILE)"]

@@ -1,0 +1,46 @@
+"""`./build.py answers`: what a box would say of an answer file, before there is a box."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from dataclasses import asdict
+from pathlib import Path
+
+from hardware import profile as profiles
+from hardware.host import documents
+from hardware.host.documents import Document
+from hardware.host.errors import Problem, Refused, refuse
+from overlays.problems import problems as settings_problems
+from overlays.settings import Secrets, Settings, schema
+
+
+def answers(arguments: Namespace) -> int:
+    """Check an answer file for a hardware profile, or print the schema of such files. Raises `Refused`."""
+    if arguments.action == "schema":
+        print(json.dumps(schema(), indent=2))
+        return 0
+    if arguments.file is None:
+        raise refuse("check needs an answer file", "./build.py answers check FILE")
+    profile = profiles.load(arguments.profile)
+    found: list[Problem] = []
+    settings = read(arguments.file, Settings, found)
+    secrets = read(arguments.secrets, Secrets, found)
+    if settings:
+        found += settings_problems(settings, profile, str(arguments.file), secrets)
+    if arguments.json:
+        print(json.dumps([asdict(problem) for problem in found], indent=2))
+        return 2 if found else 0
+    if found:
+        raise Refused(found)
+    print(f"{arguments.file}: no problems on {profile.id}")
+    return 0
+
+
+def read(path: Path | None, model: type[Document], problems: list[Problem]) -> Document | None:
+    """A document if one was named; what is wrong with it joins the problems."""
+    try:
+        return documents.read(path, model) if path else None
+    except Refused as refused:
+        problems += refused.problems
+        return None
