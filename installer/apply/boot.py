@@ -36,7 +36,7 @@ def boot(places: Places, say: Say) -> Stage:
         return refuse_to_run(places, refused, say)
     with files.locked(places.lock):
         device.prepare(places, device.serial(places))
-        tidy(box)
+        tidy(box, say)
         resumed = resume(box, say)
         if resumed:
             prove(box, resumed, say)
@@ -58,12 +58,16 @@ def refuse_to_run(places: Places, refused: Refused, say: Say) -> Stage:
     return Stage.REFUSED
 
 
-def tidy(box: Box) -> None:
-    """Remove what an interrupted apply left behind, and judge what never came into force."""
+def tidy(box: Box, say: Say) -> None:
+    """Remove what an interrupted apply left behind; leave what nobody has confirmed; judge what is not in force."""
     box.store.tidy()
     current = box.store.current()
+    if current and current.about.verdict is Verdict.TRIAL:
+        say(f"generation {current.number} was not confirmed before this start of the box, and was taken back")
+        current = box.store.before(current)
+        box.store.switch(current)
     for one in box.store.history():
-        if one.about.verdict is Verdict.PENDING and one != current:
+        if one.about.verdict in (Verdict.PENDING, Verdict.TRIAL) and one != current:
             box.store.judge(one, Verdict.FAILED)
 
 

@@ -19,7 +19,7 @@ from hardware.host import files, log
 from hardware.host.errors import Problem, Refused
 from hardware.host.log import Steps
 from hardware.profile import HardwareProfile
-from installer.apply import certificate, check, device, health, plan, services, users, write
+from installer.apply import certificate, check, device, health, plan, services, trial, users, write
 from installer.apply.places import Places, Stage
 from installer.apply.plan import Plan
 from installer.apply.store import Generation, Store, Verdict
@@ -54,13 +54,23 @@ class Outcome:
 
 
 def apply(
-    box: Box, settings: Settings, secrets: Secrets, reason: str, steps: Steps | None = None, source: str = "settings"
+    box: Box,
+    settings: Settings,
+    secrets: Secrets,
+    reason: str,
+    steps: Steps | None = None,
+    source: str = "settings",
+    confirm_within: float = 0,
 ) -> Outcome:
-    """Put settings in force. Raises `Refused` with every problem, or with what did not get well."""
+    """Put settings in force. Raises `Refused` with every problem, or with what did not get well.
+
+    `confirm_within`: seconds after which a change that can lock its maker out is taken back; 0 for never.
+    """
     say = steps or Steps(STEPS)
     store = box.store
     with files.locked(box.places.lock, busy=BUSY):
         with say.step("look for problems"):
+            trial.require_none(store)
             require_none(box, settings, secrets, source)
             kept = plan.hashed(secrets)
         with say.step("render"):
@@ -69,15 +79,42 @@ def apply(
             mark = accept(box, wanted)
         with say.step("store"):
             before = store.current()
-            generation = store.add(settings.without_users, kept.without_users, reason, checked=mark)
+            verdict = Verdict.TRIAL if confirm_within and trial.needed(store, settings) else Verdict.PENDING
+            generation = store.add(settings.without_users, kept.without_users, reason, mark, verdict)
         with returning(box, generation, before), users.taken_in(box.places, settings, secrets):
+            if verdict is Verdict.TRIAL:  # whatever becomes of this process
+                trial.start_clock(generation, confirm_within + box.patience)
             with say.step("put in force"):
                 store.switch(generation)
                 changes, actions = enforce(box, wanted)
             with say.step("wait for the services"):
                 require_health(box, wanted)
+            if verdict is Verdict.TRIAL:
+                trial.start_clock(generation, confirm_within)
+            else:
+                generation = store.judge(generation, Verdict.GOOD)
         box.places.enter(Stage.IN_SERVICE)
-        return Outcome(store.judge(generation, Verdict.GOOD), changes, actions)
+        return Outcome(generation, changes, actions)
+
+
+def confirm(box: Box) -> Generation | None:
+    """The generation on trial is to last; None when none was."""
+    with files.locked(box.places.lock):
+        current = box.store.current()
+        if current is None or current.about.verdict is not Verdict.TRIAL:
+            return None
+        trial.stop_clock()
+        return box.store.judge(current, Verdict.GOOD)
+
+
+def take_back(box: Box, number: int) -> str:
+    """Go back from a generation on trial, if it is still that. Says what came of it, or nothing."""
+    with files.locked(box.places.lock):
+        current = box.store.current()
+        if current is None or (current.number, current.about.verdict) != (number, Verdict.TRIAL):
+            return ""
+        trial.stop_clock()
+        return leave(box, current, box.store.before(current))
 
 
 def find_problems(box: Box, settings: Settings, secrets: Secrets, source: str = "settings") -> list[Problem]:
@@ -153,9 +190,7 @@ def returning(box: Box, generation: Generation, before: Generation | None) -> It
         yield
     except BaseException as failure:
         with undisturbed():
-            box.store.switch(before)
-            box.store.judge(generation, Verdict.FAILED)
-            news = [Problem("", "", f"generation {generation.number} was taken back; {go_to(box, before)}")]
+            news = [Problem("", "", leave(box, generation, before))]
         if isinstance(failure, Refused):
             raise Refused([*failure.problems, *news]) from failure
         raise
@@ -172,6 +207,13 @@ def undisturbed() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def leave(box: Box, generation: Generation, before: Generation | None) -> str:
+    """Go back from a generation to the one before it. Says what came of it, for it never raises."""
+    box.store.switch(before)
+    box.store.judge(generation, Verdict.FAILED)
+    return f"generation {generation.number} was taken back; {go_to(box, before)}"
 
 
 def go_to(box: Box, generation: Generation | None) -> str:

@@ -28,6 +28,7 @@ class Verdict(Enum):
     """What became of a generation."""
 
     PENDING = "pending"  # in force, and its health is not known yet
+    TRIAL = "trial"  # in force until the time is over that somebody has to confirm it
     GOOD = "good"
     FAILED = "failed"  # it was in force, and the box went back
 
@@ -101,15 +102,21 @@ class Store:
         name = f"generation {generation.number}"
         return parse_answers(texts[0], name), parse_secrets(texts[1], f"{name}, secrets")
 
-    def add(self, settings: Settings, secrets: Secrets, reason: str, checked: str = "") -> Generation:
+    def add(
+        self,
+        settings: Settings,
+        secrets: Secrets,
+        reason: str,
+        checked: str = "",
+        verdict: Verdict = Verdict.PENDING,
+    ) -> Generation:
         """Store a generation, whole and flushed; it is not in force before `switch`."""
         self.places.state.mkdir(parents=True, exist_ok=True)
         self.folder.mkdir(mode=0o700, exist_ok=True)
         number = max((one.number for one in self.history()), default=0) + 1
         public, hidden = dump_answers(settings), dump_secrets(secrets)
-        about = About(
-            datetime.now(UTC).isoformat(timespec="seconds"), reason, files.digest_of(public, hidden), checked=checked
-        )
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        about = About(now, reason, files.digest_of(public, hidden), verdict, checked)
         unfinished = self.folder / f".new-{number:04}"
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(mode=0o700)

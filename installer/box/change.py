@@ -1,4 +1,4 @@
-"""`postern setup`, `postern apply`: settings from a wizard, from a file, or once more those in force."""
+"""`postern setup`, `apply`, `confirm`: settings from a wizard, from a file, or once more those in force."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from typing import Any, TextIO, cast
 from hardware import detect
 from hardware.host.errors import Refused, refuse
 from hardware.host.log import Steps
-from installer.apply import answers, boot, pipeline
+from installer.apply import answers, boot, pipeline, trial
 from installer.apply.pipeline import Box, Outcome
 from installer.apply.places import Places
-from installer.apply.store import Generation
-from installer.box import caller
+from installer.apply.store import Generation, Verdict
+from installer.box import caller, confirm
 from overlays.settings import Secrets, Settings
 
 NOT_SET_UP = "this box is not set up"
@@ -35,8 +35,14 @@ class InForce:
 
 
 def main(places: Places, arguments: argparse.Namespace) -> None:
-    """The two commands. Raises `Refused`."""
+    """The commands. Raises `Refused`."""
     box = open_box(places)
+    if arguments.command == "take-back":
+        print(pipeline.take_back(box, arguments.number) or f"generation {arguments.number} is not on trial any more")
+        return
+    if arguments.command == "confirm":
+        keep(box)
+        return
     if arguments.answers is None:
         _without_file(box, arguments)
         return
@@ -47,7 +53,15 @@ def main(places: Places, arguments: argparse.Namespace) -> None:
         print(f"{source}: no problems")
         return
     reason = getattr(arguments, "reason", "") or f"answer file {arguments.answers.name}"
-    put_in_force(box, settings, secrets, reason, source)
+    put_in_force(box, settings, secrets, reason, source, arguments.confirm_within)
+
+
+def keep(box: Box) -> None:
+    """What is on trial is to last. Raises `Refused` when nothing is."""
+    kept = pipeline.confirm(box)
+    if kept is None:
+        raise refuse("no settings wait to be confirmed", "`postern settings history` shows what became of them")
+    print(f"Generation {kept.number} stays in force.")
 
 
 def _without_file(box: Box, arguments: argparse.Namespace) -> None:
@@ -119,15 +133,30 @@ def require_no_problems(box: Box, settings: Settings, secrets: Secrets, source: 
         raise Refused(found)
 
 
-def put_in_force(box: Box, settings: Settings, secrets: Secrets, reason: str, source: str = "settings") -> Outcome:
-    """Apply, with its steps on this terminal, and say what came of it."""
+def put_in_force(
+    box: Box,
+    settings: Settings,
+    secrets: Secrets,
+    reason: str,
+    source: str = "settings",
+    confirm_within: float = trial.SECONDS,
+) -> Outcome:
+    """Apply, with its steps on this terminal, say what came of it, and let it be confirmed if it could lock us out."""
     with to_the_end():
         outcome = pipeline.apply(
-            box, settings, secrets, reason, Steps(pipeline.STEPS, cast(TextIO, Lasting(sys.stderr))), source
+            box,
+            settings,
+            secrets,
+            reason,
+            Steps(pipeline.STEPS, cast(TextIO, Lasting(sys.stderr))),
+            source,
+            confirm_within,
         )
         boot.mark_slot(box.places, lambda _: None)
     with suppress(OSError):
         print(f"Generation {outcome.generation.number} is in force: {outcome.actions}.")
+    if outcome.generation.about.verdict is Verdict.TRIAL:
+        confirm.ask(box, outcome.generation, confirm_within)
     return outcome
 
 

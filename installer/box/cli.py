@@ -49,11 +49,14 @@ def parser() -> argparse.ArgumentParser:
 
     setup = commands.add_parser("setup", help="run the setup wizard on this terminal, or take an answer file")
     _answer_file(setup, "--answers", required=False)
+    _confirm_within(setup)
     setup.add_argument("--plain", action="store_true", help="plain lines instead of the full-screen form")
 
     apply = commands.add_parser("apply", help="put the settings in force again, or those of an answer file")
     _answer_file(apply, "answers", required=False)
     apply.add_argument("--reason", default="", help="why, for the history")
+    _confirm_within(apply)
+    commands.add_parser("confirm", help="keep settings that are on trial, for they could have locked you out")
 
     settings = commands.add_parser("settings", help="show, edit, save the settings; go back to earlier ones")
     verbs = settings.add_subparsers(dest="verb", required=True, metavar="VERB")
@@ -62,10 +65,12 @@ def parser() -> argparse.ArgumentParser:
     edit = verbs.add_parser("edit", help="change the settings in an editor, then apply them")
     edit.add_argument("--editor", help="the editor (default: $EDITOR, or what the box has)")
     edit.add_argument("--reason", default="", help="why, for the history")
+    _confirm_within(edit)
     history = verbs.add_parser("history", help="the generations that are kept, newest first")
     history.add_argument("--json", action="store_true", help="the same for a program")
     back = verbs.add_parser("rollback", help="apply the settings of an earlier generation")
     back.add_argument("number", nargs="?", type=int, help="which (default: the one before that was in service)")
+    _confirm_within(back)
     save = verbs.add_parser("save", help="write the settings in force as an answer file")
     save.add_argument("file", nargs="?", type=Path, help="the file to write (default: this terminal)")
     save.add_argument("--secrets", type=Path, help="write the secrets file too, readable by its owner only")
@@ -140,6 +145,7 @@ def parser() -> argparse.ArgumentParser:
     # What units and consoles run; not for people, so without help.
     commands.add_parser("boot")
     commands.add_parser("answers")
+    commands.add_parser("take-back").add_argument("number", type=int)
     commands.add_parser("publish-users").set_defaults(verb="publish")
     commands.add_parser("console").add_argument("terminal", nargs="?", default="console")
     return top
@@ -153,6 +159,17 @@ def _answer_file(command: argparse.ArgumentParser, name: str, *, required: bool)
         command.add_argument(name, nargs="?", **given)  # type: ignore[arg-type]  # the same
     command.add_argument("--secrets", type=Path, metavar="FILE", help="the secrets file (default: those in force)")
     command.add_argument("--check", action="store_true", help="only list the problems, change nothing")
+
+
+def _confirm_within(command: argparse.ArgumentParser) -> None:
+    text = "take a change of mode, network or administrators back unless confirmed by then (default: 120; 0: never)"
+    command.add_argument("--confirm-within", type=_seconds, default=120, metavar="SECONDS", help=text)
+
+
+def _seconds(text: str) -> int:
+    if not text.isdecimal() or int(text) > 86400:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0 to 86400")
+    return int(text)
 
 
 def _editor(arguments: argparse.Namespace) -> list[str]:
@@ -185,7 +202,7 @@ def _dispatch(arguments: argparse.Namespace, places: Places) -> int:
         from installer.box import definitions
 
         print(definitions.report(places, as_json=arguments.json))
-    elif command in ("setup", "apply"):
+    elif command in ("setup", "apply", "confirm", "take-back"):
         from installer.box import change
 
         change.main(places, arguments)

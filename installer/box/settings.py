@@ -39,9 +39,9 @@ def main(places: Places, arguments: argparse.Namespace) -> None:
     if arguments.verb == "show":
         print(dump_answers(in_force(box, arguments.number).settings), end="")
     elif arguments.verb == "edit":
-        edit(box, arguments.editor or os.environ.get("EDITOR") or "", arguments.reason)
+        edit(box, arguments.editor or os.environ.get("EDITOR") or "", arguments.reason, arguments.confirm_within)
     elif arguments.verb == "rollback":
-        rollback(box, arguments.number)
+        rollback(box, arguments.number, arguments.confirm_within)
     else:
         save(with_users(in_force(box), table.read(places.root)), arguments.file, arguments.secrets)
 
@@ -57,7 +57,7 @@ def history(store: Store, *, as_json: bool = False) -> str:
     return "\n".join(_row(one, current) for one in kept)
 
 
-def edit(box: Box, editor: str, reason: str) -> None:
+def edit(box: Box, editor: str, reason: str, confirm_within: float) -> None:
     """A copy in the editor until it has no problems, then apply. What was written is offered again, never lost."""
     if not sys.stdin.isatty():
         raise refuse("an editor needs a terminal", "`postern apply FILE` needs none")
@@ -79,19 +79,23 @@ def edit(box: Box, editor: str, reason: str) -> None:
             if not _again():
                 raise Refused([*found, Problem("", "", "nothing was changed")])
             text = with_marks(text, found)
-    put_in_force(box, found, now.secrets, reason or "edited")
+    put_in_force(box, found, now.secrets, reason or "edited", confirm_within=confirm_within)
 
 
-def rollback(box: Box, number: int | None) -> None:
-    """Apply an earlier generation's settings, as a generation of their own."""
+def rollback(box: Box, number: int | None, confirm_within: float) -> None:
+    """Apply an earlier generation's settings, as a generation of their own; what is on trial is taken back."""
     now = in_force(box)
+    if number is None and now.generation.about.verdict is Verdict.TRIAL:
+        print(f"{pipeline.take_back(box, now.generation.number).capitalize()}.")
+        return
     goal = box.store.get(number) if number is not None else box.store.before(now.generation)
     if goal is None:
         raise refuse("no generation before this one was in service", "`postern settings history` lists them")
     if goal.number == now.generation.number:
         raise refuse(f"generation {goal.number} is in force already")
     settings, secrets = box.store.load(goal)
-    put_in_force(box, settings, secrets, f"back to generation {goal.number}")
+    reason = f"back to generation {goal.number}"
+    put_in_force(box, settings, secrets, reason, confirm_within=confirm_within)
 
 
 def save(now: InForce, file: Path | None, secrets: Path | None) -> None:
@@ -184,8 +188,9 @@ def _row(one: Generation, current: Generation | None) -> str:
 
 def _verdict(one: Generation, current: Generation | None) -> str:
     if one == current:
-        return "in force"
-    return {Verdict.GOOD: "was good", Verdict.FAILED: "taken back", Verdict.PENDING: "not used"}[one.about.verdict]
+        return "on trial" if one.about.verdict is Verdict.TRIAL else "in force"
+    words = {Verdict.GOOD: "was good", Verdict.FAILED: "taken back"}
+    return words.get(one.about.verdict, "not used")
 
 
 def _record(one: Generation, current: Generation | None) -> dict[str, object]:

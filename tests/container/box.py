@@ -77,7 +77,7 @@ class Box:
         nspawn = self._running.enter_context(run.spawn(argv, log=self.console, env=_NSPAWN, grace=30))
         until(lambda: self._find_leader(nspawn.pid), "the first process of the box")
         for segment in self.segments:
-            segment.plug()
+            until(segment.plug, f"the cable {segment.cable}")
         until(lambda: self.stage == stage, f"stage {stage}", lambda: f"{self.stage}: {self.tail()}")
 
     def stop(self) -> None:

@@ -11,7 +11,7 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hardware.host import run
@@ -34,21 +34,32 @@ class Segment:
     """What one port of the box is plugged into."""
 
     namespace: str
+    _hosts: list[tuple[str, ...]] = field(default_factory=list)
 
     @property
     def cable(self) -> str:
         """The name of our end of the cable, and of the box's end while it is not in the box yet (15 characters)."""
         return self.namespace.removeprefix(_PREFIX)
 
-    def plug(self) -> None:
-        """Take our end of a box's cable, which the container manager made on the host."""
-        run.run(["ip", "link", "set", self.cable, "netns", self.namespace])
+    def plug(self) -> bool:
+        """Take our end of a box's cable; false while the container manager has not made it on the host.
+
+        The cable of a box that was switched off may still be there: the kernel takes its time.
+        """
+        run.run(["ip", "-n", self.namespace, "link", "delete", self.cable], check=False)
+        if run.run(["ip", "link", "set", self.cable, "netns", self.namespace], check=False).status:
+            return False
         self.ip("link", "set", self.cable, "up")
+        for words in self._hosts:
+            self.ip(*words)
+        return True
 
     def host(self, *addresses: str) -> None:
-        """Let hosts with these addresses (with their prefix lengths) stand here."""
+        """Let hosts with these addresses (with their prefix lengths) stand here, now and after a restart of the box."""
         for address in addresses:
-            self.ip("address", "add", address, "dev", self.cable, *(["nodad"] if ":" in address else []))
+            words = ("address", "replace", address, "dev", self.cable, *(["nodad"] if ":" in address else []))
+            self.ip(*words)
+            self._hosts.append(words)
 
     def ip(self, *words: str) -> Completed:
         return run.run(["ip", "-n", self.namespace, *words])

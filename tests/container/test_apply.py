@@ -56,7 +56,7 @@ def apply(of: Box, answers: str, secrets: str = "", *words: str, check: bool = T
     given = ["--answers", "/run/a.yaml"] + (["--secrets", "/run/s.yaml"] if secrets else [])
     of.path("run/a.yaml").write_text(answers)
     of.path("run/s.yaml").write_text(secrets)
-    return of.run("postern", "setup", *given, *words, check=check)
+    return of.run("postern", "setup", *given, "--confirm-within", "0", *words, check=check)
 
 
 def status(of: Box) -> dict[str, Any]:

@@ -11,12 +11,18 @@ from hardware.host.run import Completed
 from tests.container.lab import ADMIN, DESK_BOX, INSIDE_BOX, OUTSIDE_BOX, PASSWORD, STRANGER, TRUSTED, UNWELCOME, Lab
 from tests.peers import inside
 
-_OPTIONS = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "ConnectTimeout=5", "LogLevel=ERROR")
+_OPTIONS = (
+    "StrictHostKeyChecking=no",
+    "UserKnownHostsFile=/dev/null",
+    "ConnectTimeout=5",
+    "ServerAliveInterval=5",
+    "LogLevel=ERROR",
+)
 # Whoever fails has an address of its own: sshd shuts out one that fails too often.
 _strangers = (f"172.16.0.{number}" for number in UNWELCOME)
 
 
-def _ssh(
+def ssh(
     gateway: Lab, *command: str, user: str = "admin", password: str = "", stdin: str = "", source: str = ADMIN
 ) -> Completed:
     """OpenSSH from the administrator's desk: with a password if one is given, else with the key."""
@@ -42,20 +48,20 @@ def _ssh(
 
 @pytest.mark.parametrize("password", ["", PASSWORD], ids=["key", "password"])
 def test_the_administrator_gets_in(gateway: Lab, password: str) -> None:
-    done = _ssh(gateway, "id -un", password=password)
+    done = ssh(gateway, "id -un", password=password)
     assert (done.status, done.stdout.strip()) == (0, "admin"), done.stderr
 
 
 @pytest.mark.parametrize("user", ["root", "postfix", "nobody", "admin2"])
 @pytest.mark.parametrize("password", ["", PASSWORD], ids=["key", "password"])
 def test_nobody_else_gets_in(gateway: Lab, user: str, password: str) -> None:
-    done = _ssh(gateway, "id", user=user, password=password, source=next(_strangers))
+    done = ssh(gateway, "id", user=user, password=password, source=next(_strangers))
     assert done.status == 255
     assert "Permission denied" in done.stderr
 
 
 def test_a_wrong_password_does_not_get_in(gateway: Lab) -> None:
-    done = _ssh(gateway, "id", password="another one", source=next(_strangers))
+    done = ssh(gateway, "id", password="another one", source=next(_strangers))
     assert done.status == 255
     assert "Permission denied" in done.stderr
 
@@ -63,11 +69,11 @@ def test_a_wrong_password_does_not_get_in(gateway: Lab) -> None:
 def test_who_goes_on_guessing_is_shut_out_alone(gateway: Lab) -> None:
     source = next(_strangers)
     for _ in range(20):
-        if "Permission denied" not in _ssh(gateway, "id", user="nobody", source=source).stderr:
+        if "Permission denied" not in ssh(gateway, "id", user="nobody", source=source).stderr:
             break
     else:
         pytest.fail("twenty attempts were answered")
-    assert _ssh(gateway, "true").status == 0
+    assert ssh(gateway, "true").status == 0
 
 
 def test_other_ports_do_not_let_ssh_in(gateway: Lab) -> None:
@@ -78,7 +84,7 @@ def test_other_ports_do_not_let_ssh_in(gateway: Lab) -> None:
 
 
 def test_the_boxs_own_command_needs_no_password(gateway: Lab) -> None:
-    done = _ssh(gateway, "postern status --json")
+    done = ssh(gateway, "postern status --json")
     assert done.status == 0, done.stderr
     status = json.loads(done.stdout)
     assert (status["stage"], status["mode"], status["name"]) == ("in-service", "gateway", "mx1.mail.example.org")
@@ -90,28 +96,28 @@ def test_the_boxs_own_command_needs_no_password(gateway: Lab) -> None:
 
 
 def test_everything_else_needs_the_password(gateway: Lab) -> None:
-    assert _ssh(gateway, "sudo -n id -u").status == 1
-    done = _ssh(gateway, "sudo -S -p '' id -u", stdin=f"{PASSWORD}\n")
+    assert ssh(gateway, "sudo -n id -u").status == 1
+    done = ssh(gateway, "sudo -S -p '' id -u", stdin=f"{PASSWORD}\n")
     assert (done.status, done.stdout.strip()) == (0, "0"), done.stderr
 
 
 def test_settings_are_seen_and_changed_over_ssh(gateway: Lab) -> None:
-    shown = _ssh(gateway, "postern settings show")
+    shown = ssh(gateway, "postern settings show")
     assert shown.status == 0, shown.stderr
     assert PASSWORD not in shown.stdout
-    done = _ssh(
+    done = ssh(
         gateway, "cat >answers.yaml && postern apply answers.yaml --check && rm answers.yaml", stdin=shown.stdout
     )
     assert (done.status, done.stdout.strip()) == (0, "answers.yaml: no problems"), done.stderr
 
 
 def test_a_path_is_opened_with_the_callers_rights(gateway: Lab) -> None:
-    done = _ssh(gateway, "postern apply /etc/shadow --check")
+    done = ssh(gateway, "postern apply /etc/shadow --check")
     assert done.status == 2
     assert done.stderr.strip() == "/etc/shadow: cannot be read: Permission denied"
 
 
 def test_no_tunnel_leads_through_the_box(gateway: Lab) -> None:
-    done = _ssh(gateway, "-W", "10.0.0.25:25")
+    done = ssh(gateway, "-W", "10.0.0.25:25")
     assert done.status == 255
     assert "forwarding failed" in done.stderr

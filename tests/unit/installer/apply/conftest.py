@@ -146,7 +146,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     }
     programs = {"systemctl": SYSTEMCTL, "ssh-keygen": SSH_KEYGEN, "openssl": OPENSSL}
     parsers = {Path(check.argv[0]).name for overlay in overlays().values() for check in overlay.checks}
-    plain = {*parsers, "journalctl", "udevadm", "mount", "umount"} - set(programs)
+    plain = {*parsers, "journalctl", "systemd-run", "udevadm", "mount", "umount"} - set(programs)
     for name, text in programs.items() | {(name, PLAIN) for name in plain}:
         (fake / "bin" / name).write_text(text.format(name=name, **words))
         (fake / "bin" / name).chmod(0o755)

@@ -133,7 +133,7 @@ def test_an_edit_is_offered_again_with_its_problems(
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
     monkeypatch.setattr(settings_command, "_run_editor", edit)
     monkeypatch.setattr(settings_command, "_again", lambda: True)
-    settings_command.edit(box.box, "", "by hand")
+    settings_command.edit(box.box, "", "by hand", confirm_within=0)
     assert rounds[1].startswith(settings_command.MARK)
     assert "mode: gatway" in rounds[1]
     assert "gatway" in capsys.readouterr().err
