@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -155,3 +156,34 @@ def test_one_misspelt_word_is_noticed(reader: Box, what: str) -> None:
     said = reader.run("python3", "-I", "-B", "-c", _SPOILT, *words, check=False)
     assert said.status == (1 if complaint else 0), said.stderr
     assert re.search(complaint, said.stderr), said.stderr
+
+
+# These two daemons have no way to be asked: they are started on the files, where nothing else of the box is.
+_VALKEY = "timeout --preserve-status 2 valkey-server /run/valkey.conf --dir /run --unixsocket /run/valkey.sock"
+_NETWORKD = """
+mount -t tmpfs tmpfs /etc/systemd/network && cp /run/networks/* /etc/systemd/network &&
+mount -t tmpfs -o mode=755 tmpfs /run/systemd/netif && chown systemd-network: /run/systemd/netif &&
+SYSTEMD_LOG_TARGET=console timeout 3 /usr/lib/systemd/systemd-networkd 2>&1
+"""
+
+
+@pytest.mark.parametrize(("line", "complaint"), [("# a comment", ""), ("mxmemory 1mb", "Bad directive")])
+def test_valkey_knows_every_directive(reader: Box, line: str, complaint: str) -> None:
+    reader.path("run/valkey.conf").write_text(f"{(GOLDEN / 'gateway/etc/valkey/valkey.conf').read_text()}{line}\n")
+    done = reader.run("sh", "-c", _VALKEY, check=False)
+    assert (done.status == 0) is not bool(complaint), done
+    assert complaint in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("example", ["gateway", "gateway-ipv6", "server", "transparent", "misspelt"])
+def test_networkd_knows_every_key(reader: Box, example: str) -> None:
+    folder = reader.path("run/networks")
+    shutil.rmtree(folder, ignore_errors=True)
+    misspelt = example == "misspelt"
+    shutil.copytree(GOLDEN / ("transparent" if misspelt else example) / "etc/systemd/network", folder)
+    if misspelt:
+        with (folder / "25-br0.network").open("a") as file:
+            file.write("[Network]\nAddrezs=192.0.2.1/24\n")
+    said = reader.run("unshare", "--net", "--mount", "sh", "-c", _NETWORKD, check=False).stdout
+    unknown = re.findall(r"(?:Unknown|Failed to parse|Invalid).*", said)
+    assert any("Addrezs" in one for one in unknown) if misspelt else not unknown, said
