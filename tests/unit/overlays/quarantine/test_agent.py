@@ -50,6 +50,7 @@ class Hop:
             return self.refuses["DATA"]
         self.took.append((envelope.mail_from or "", envelope.rcpt_tos, envelope.original_content or b""))
         if self.dies:
+            assert isinstance(server.transport, asyncio.Transport)
             server.transport.abort()
         return "250 OK"
 
