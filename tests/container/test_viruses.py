@@ -46,7 +46,7 @@ def test_a_virus_in_a_malformed_message_reaches_nobody(scanning: Lab) -> None:
         with scanning.stranger() as client:
             for number in few:
                 name = names[number]
-                said = _said(client, b"X-Case: %d\n" % number + CASES[name])
+                said = last_word(client, b"X-Case: %d\n" % number + CASES[name])
                 if said.startswith("250"):
                     taken.add(name)
                 elif not said.startswith("55") or REFUSED.get(name, FOUND) not in said:
@@ -56,7 +56,7 @@ def test_a_virus_in_a_malformed_message_reaches_nobody(scanning: Lab) -> None:
     scanning.until_empty()
     came = {number: raw for raw in _everywhere(scanning) for number in map(int, _CASE.findall(raw))}
     assert {names[number] for number in came} == taken  # at its recipient's server, or kept for him as spam
-    assert [names[number] for number, raw in came.items() if _extractable(scanning, raw)] == []
+    assert [names[number] for number, raw in came.items() if extractable(scanning.peers, scanning.folder, raw)] == []
 
 
 def _everywhere(of: Lab) -> Iterator[bytes]:
@@ -65,7 +65,7 @@ def _everywhere(of: Lab) -> Iterator[bytes]:
     yield from (path.read_bytes() for path in of.box.var.glob("vmail/*/*/Maildir/.Quarantine/[nc]*/*"))
 
 
-def _said(client: smtplib.SMTP, raw: bytes) -> str:
+def last_word(client: smtplib.SMTP, raw: bytes) -> str:
     """The box's last word, with the message's line ends made CRLF."""
     client.mail("eve@example.net")
     client.rcpt("ann@example.com")
@@ -73,17 +73,17 @@ def _said(client: smtplib.SMTP, raw: bytes) -> str:
     return f"{code} {text.decode(errors='replace')}"
 
 
-def _extractable(of: Lab, raw: bytes) -> bool:
+def extractable(peers: Peers, at: Path, raw: bytes) -> bool:
     """Does any program that takes messages apart get a file out of it that is the virus?"""
     parts = [part.get_payload(decode=True) for part in email.message_from_bytes(raw).walk()]
     for number, words in enumerate((["munpack", "-t", "-q", "-C"], ["ripmime", "-d"], ["uudeview", "-i", "-q", "-p"])):
-        folder = of.folder / f"taken-apart-{abs(hash(raw))}-{number}"
+        folder = at / f"taken-apart-{abs(hash(raw))}-{number}"
         folder.mkdir()
         (message := folder / "message").write_bytes(raw)
         files = folder / "files"
         files.mkdir()
         last = ["-i", host_path(message)] if words[0] == "ripmime" else [host_path(message)]
-        run.run(of.peers.command(*words, host_path(files), *last), check=False)  # without an attachment: status 1
+        run.run(peers.command(*words, host_path(files), *last), check=False)  # without an attachment: status 1
         parts += [path.read_bytes() for path in files.rglob("*") if path.is_file()]
     return any(isinstance(part, bytes) and part.startswith(EICAR) for part in parts)
 
