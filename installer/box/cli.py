@@ -136,6 +136,14 @@ def parser() -> argparse.ArgumentParser:
         "-n", "--lines", type=int, default=200, metavar="N", help="at most the last N lines (default: 200)"
     )
 
+    preflight = commands.add_parser("preflight", help="what would keep mail from flowing: wires, names, servers, clock")
+    preflight.add_argument("--answers", type=Path, metavar="FILE", help="settings to come, before the box is set up")
+    preflight.add_argument("--secrets", type=Path, help=argparse.SUPPRESS)
+    text = "whose mail servers stand for the world's (default: %(default)s)"
+    preflight.add_argument("--outward", default="debian.org", metavar="DOMAIN", help=text)
+    preflight.add_argument("--json", action="store_true", help="the same for a program")
+    preflight.add_argument("--inside", type=Path, help=argparse.SUPPRESS)  # where the ports of the box to be are
+
     reset = commands.add_parser("factory-reset", help="back to the state before set-up")
     mail = reset.add_mutually_exclusive_group()
     mail.add_argument("--keep-mail", action="store_true", help="forget settings and keys; queue and logs stay")
@@ -226,6 +234,10 @@ def _dispatch(arguments: argparse.Namespace, places: Places) -> int:
         from installer.box import log
 
         log.follow(places, arguments.part, arguments.follow, arguments.since, arguments.lines)
+    elif command == "preflight":
+        from installer.box import preflight
+
+        return preflight.main(places, arguments)
     else:
         from installer.box import reset
 

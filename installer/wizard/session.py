@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from hardware.host.errors import Problem, Refused, refuse
+from hardware.host.run import Failed
 from hardware.profile import HardwareProfile
 from installer.apply.places import Places
 from installer.wizard import flow, saving
@@ -18,6 +19,8 @@ from installer.wizard.ui import Choice, Head, Ui, Way
 from overlays.settings import Secrets, Settings
 
 Apply = Callable[[Settings, Secrets, Callable[[str], None]], None]
+LOOK_HELP = """Bad keeps mail from flowing: mend it first. Look may be meant so: a name that is not published yet, a \
+router that translates addresses. Nothing was changed by asking."""
 SAVE_HELP = """The answer file holds every decision but the secrets. The secrets file holds the hash of the password: \
 who has it can try passwords against it, so keep it apart. On another box, both go into the root of a volume labelled \
 POSTERN."""
@@ -65,6 +68,9 @@ class Session:
                     return False
                 problems = ()
                 secrets = self._hash_once(finished)
+                if finished.action is Action.LOOK:
+                    self._look(finished.settings)
+                    continue
                 if finished.action is Action.SAVE:
                     self._save(finished.settings, secrets)
                     continue
@@ -89,6 +95,24 @@ class Session:
         secrets = plan.hashed(finished.secrets)
         self.draft = finished.draft.but(secrets=secrets, password="")
         return secrets
+
+    def _look(self, settings: Settings) -> None:
+        """Preflight. A box in service is asked about what is in force: two boxes of one address cannot be."""
+        if self.settings:
+            text = "This box is in service. Apply; while it waits to be confirmed, `postern preflight` looks around."
+            self.ui.notice(Head("Preflight", text, LOOK_HELP))
+            return
+        from installer.preflight import OUTWARD, place
+        from installer.preflight.finding import Colour
+
+        self.ui.say("Looking around, as if these settings were in force (half a minute) ...")
+        try:
+            found = place.rehearsed(settings, self.profile.port_names, self.places.run, OUTWARD)
+        except Failed as failure:
+            raise refuse(f"nobody could look around: {failure}") from failure
+        other = [one.lines(coloured=False) for one in found if one.colour is not Colour.GREEN]
+        text = "\n".join([*other, f"{len(found) - len(other)} of {len(found)} are well."])
+        self.ui.notice(Head("Preflight", text, LOOK_HELP))
 
     def _save(self, settings: Settings, secrets: Secrets) -> None:
         text = "The answer file repeats this setup on another box."

@@ -10,7 +10,8 @@ from installer.wizard.ui import Answer, Choice, Head, Ui
 
 SHOWN_DOMAINS = 4
 HELP = """Nothing has been changed so far. Apply checks everything with the daemons' own parsers, puts it in force and \
-opens the ports; if something is wrong, the box stays as it is and you come back here. Save writes an answer file that \
+opens the ports; if something is wrong, the box stays as it is and you come back here. Look asks the network around \
+the box and changes nothing. Save writes an answer file that \
 repeats this setup on another box. Change leads to one page and back here."""
 
 
@@ -18,6 +19,7 @@ class Action(Enum):
     """What can be done with a finished draft."""
 
     APPLY = "apply"
+    LOOK = "look"
     SAVE = "save"
     CHANGE = "change"
 
@@ -26,10 +28,11 @@ def ask(ui: Ui, draft: Draft, problems: Sequence[str], *, ready: bool) -> Answer
     """Show the summary; the answer's value is an `Action`'s. Unless the draft is ready it can only be changed."""
     choices = [
         Choice(Action.APPLY.value, "Put these settings in force now"),
+        Choice(Action.LOOK.value, "Look first whether it will work: wires, names, servers"),
         Choice(Action.SAVE.value, "Save them as an answer file"),
         Choice(Action.CHANGE.value, "Change one page"),
     ]
-    return ui.menu(Head("Review", summary(draft), HELP, tuple(problems)), choices if ready else choices[2:])
+    return ui.menu(Head("Review", summary(draft), HELP, tuple(problems)), choices if ready else choices[3:])
 
 
 def choose_page(ui: Ui, pages: Sequence[str]) -> Answer[str]:

@@ -9,6 +9,8 @@ import pytest
 from hardware.host.errors import Problem, Refused
 from hardware.profile import HardwareProfile
 from installer.apply.places import Places
+from installer.preflight import place
+from installer.preflight.finding import bad, good
 from installer.wizard import flow
 from installer.wizard.draft import Draft, draft_of, factory, keep, kept
 from installer.wizard.pages.review import Action
@@ -289,6 +291,20 @@ def test_saved_answer_file_repeats_what_was_applied(profile: HardwareProfile, pl
 def test_secrets_are_saved_only_if_asked(profile: HardwareProfile, places: Places) -> None:
     session(Script([*ALL, "save", "answers", "apply"]), places, profile, []).run()
     assert [path.name for path in (places.state / "saved").iterdir()] == ["answers.yaml"]
+
+
+def test_a_look_around_before_apply(profile: HardwareProfile, places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network to come is a namespace of a real box: tests/container looks around in it."""
+    found = [good("link", "port1", "connected"), bad("gateway", "192.0.2.1", "nobody answers", "the right port?")]
+    monkeypatch.setattr(place, "rehearsed", lambda *_: found)
+    script = Script([*ALL, "look", "apply"])
+    applied: list[tuple[Settings, Secrets]] = []
+    assert session(script, places, profile, applied).run()
+    assert "bad   gateway      192.0.2.1: nobody answers" in script.text
+    assert "1 of 2 are well." in script.text
+    again = Script(["", "", (None,), *[(None, None)] * 4, *[(None, None)] * 3, "done", "look", "apply"])
+    assert replace(session(again, places, profile, applied), settings=applied[0][0], secrets=applied[0][1]).run()
+    assert "This box is in service." in again.text
 
 
 def test_a_refused_apply_returns_to_the_review_with_everything_kept(profile: HardwareProfile, places: Places) -> None:

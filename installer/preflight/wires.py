@@ -1,0 +1,84 @@
+"""Cables, addresses and routers."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from ipaddress import IPv4Interface
+from pathlib import Path
+
+from hardware.host.run import run
+from installer.preflight.finding import Finding, bad, good, look
+from overlays.settings import Settings
+
+NET = Path("/sys/class/net")
+_SETTLE = 3.0  # seconds in which the kernel has asked whether somebody else has an IPv6 address
+
+
+def links(settings: Settings) -> Iterator[Finding]:
+    """Is something plugged in where the settings want a network?"""
+    wanted = [name for name, port in settings.network.interfaces.items() if port.addresses]
+    for name in wanted:
+        if not (NET / name).exists():
+            yield bad("link", name, "the box has no such port", "is this the right hardware profile?")
+        elif _text(NET / name / "carrier") != "1":
+            yield bad("link", name, "no cable, or nothing at its other end", "plug it in, or look at the other end")
+        else:
+            speed, duplex = _text(NET / name / "speed"), _text(NET / name / "duplex")
+            known = speed.isdecimal() and f" at {speed} Mbit/s"
+            if duplex == "half":
+                yield look("link", name, f"connected{known or ''}, half duplex", "let both ends negotiate")
+            else:
+                yield good("link", name, f"connected{known or ''}")
+
+
+def addresses(settings: Settings) -> Iterator[Finding]:
+    """Does anybody else answer for an address of the box?"""
+    time.sleep(_SETTLE)
+    for name, port in settings.network.interfaces.items():
+        for address in port.addresses:
+            taken = _taken4(name, address) if isinstance(address, IPv4Interface) else _taken6(name, str(address.ip))
+            if taken:
+                yield bad(
+                    "address", f"{address.ip} on {name}", taken, "choose another address, or take it from the other"
+                )
+            else:
+                yield good("address", f"{address.ip} on {name}", "nobody else has it")
+
+
+def gateways(settings: Settings) -> Iterator[Finding]:
+    """Is there a router where the default route leads? One that is silent to ping still has a MAC address."""
+    if not settings.network.gateways:
+        yield look("gateway", "none", "only the ports' own networks can be reached", "add network.gateways")
+    for gateway in settings.network.gateways:
+        answers = run(["ping", "-n", "-q", "-c", "2", "-W", "1", str(gateway)], timeout=20, check=False).status == 0
+        said = run(["ip", "-json", "neigh", "show", "to", str(gateway)], timeout=20, check=False).stdout
+        if answers or any("lladdr" in one and "FAILED" not in one["state"] for one in json.loads(said or "[]")):
+            yield good("gateway", gateway, "answers")
+        else:
+            yield bad("gateway", gateway, "nobody answers", "is the address right, and the cable in the right port?")
+
+
+def _taken4(port: str, address: IPv4Interface) -> str:
+    """Who else answers ARP for it; empty when nobody does."""
+    argv = ["arping", "-D", "-c", "2", "-w", "3", "-I", port, str(address.ip)]
+    done = run(argv, timeout=20, check=False)
+    if done.status == 0:
+        return ""
+    who = next((word.strip("[]") for word in done.stdout.split() if word.startswith("[")), "")
+    return f"taken by {who.lower()}" if who else "cannot be asked for: the port is down"
+
+
+def _taken6(port: str, address: str) -> str:
+    """Whether the kernel found somebody else when the address was given to the port."""
+    said = run(["ip", "-json", "-6", "address", "show", "dev", port], timeout=20, check=False).stdout
+    found = [one for link in json.loads(said or "[]") for one in link.get("addr_info", [])]
+    return "taken by another host" if any(one["local"] == address and one.get("dadfailed") for one in found) else ""
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:  # a port that is down has no carrier to read
+        return ""
