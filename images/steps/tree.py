@@ -21,7 +21,7 @@ _HOME = Path("usr/lib/postern")
 # the image (rootfs/usr) are in the image already.
 _SHIPPED = (
     *("hardware", "overlays", "installer/__init__.py"),
-    *("installer/wizard", "installer/apply", "installer/update", "installer/box"),
+    *("installer/wizard", "installer/apply", "installer/update", "installer/box", "installer/preflight"),
 )
 
 

@@ -50,6 +50,7 @@ def names(of: Lab, *records: str) -> AbstractContextManager[None]:
 def looked(of: Box, *words: str) -> dict[str, tuple[str, str]]:
     """What it said of each thing that it looked at: colour and words."""
     done = of.run("postern", "preflight", "--json", "--outward", "outside.example", *words, check=False)
+    assert done.stdout, done.stderr
     found = {f"{one['check']} {one['about']}": (one["colour"], one["said"]) for one in json.loads(done.stdout)}
     assert done.status == (2 if any(colour == "red" for colour, _ in found.values()) else 0)
     return found
