@@ -31,8 +31,10 @@ _ASSEMBLE = ["debian-archive-keyring", "mmdebstrap", "python3-venv", "sudo"]
 PACKAGES = {
     "build": _ASSEMBLE,
     "boot": _ASSEMBLE,
-    "test": [*_ASSEMBLE, "dialog", "git", "iproute2", "openssl", "systemd-container"],
+    "test": [*_ASSEMBLE, "dialog", "git", "iproute2", "openssl", "systemd-container", "zstd"],
     "profiles": ["python3-venv"],
+    "flash": ["python3-venv", "zstd"],
+    "receipt": ["python3-venv"],
 }
 
 
@@ -85,6 +87,19 @@ def parser() -> argparse.ArgumentParser:
     profiles.add_argument("action", nargs="?", choices=["list", "show", "schema"], default="list")
     profiles.add_argument("profile", nargs="?", default="vm-uefi", help="the one to show (default: %(default)s)")
     profiles.add_argument("--json", action="store_true", help="print JSON")
+
+    flash = command("flash", "write an image to a disk or a file and read it back; without TARGET, list the disks")
+    flash.add_argument("image", type=Path, metavar="IMAGE", help="folder of the image, such as out/fortimail-100")
+    flash.add_argument(
+        "target", type=Path, nargs="?", metavar="TARGET", help="a whole disk, such as /dev/sdb, or a file"
+    )
+    flash.add_argument("--serial", help="with --yes: the disk's serial number; what has none goes by its name")
+    flash.add_argument("--receipt", type=Path, metavar="FILE", help="where the signed receipt goes (default: here)")
+    flash.add_argument("--json", action="store_true", help="print JSON")
+
+    receipt = command("receipt", "say what a receipt of flash says, if nobody changed it")
+    receipt.add_argument("file", type=Path, metavar="FILE")
+    receipt.add_argument("--key", default="", help="the public key that signed it (default: this machine's)")
 
     clean = command("clean", "remove images, and with --cache all that builds keep")
     clean.add_argument("--out", type=Path, default=HERE / "out", help="where images are (default: out)")
@@ -146,8 +161,9 @@ def hand_over(arguments: argparse.Namespace) -> int:
 
         return clean(arguments)
     from images import commands
+    from installer.flash import commands as flash_commands
 
-    return commands.COMMANDS[arguments.command](arguments)
+    return (commands.COMMANDS | flash_commands.COMMANDS)[arguments.command](arguments)
 
 
 def _say(text: str) -> None:
