@@ -187,7 +187,8 @@ def main() -> int:
         _say(f"build.py: {failed}")
         return 1
     except KeyboardInterrupt:
-        _say("\nbuild.py: interrupted; nothing half made is left under a final name")
+        left = "" if arguments.command == "flash" else "; nothing half made is left under a final name"
+        _say(f"\nbuild.py: interrupted{left}")
         return 130
 
 

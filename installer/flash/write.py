@@ -87,7 +87,7 @@ def write(image: Image, target: Target, what: str, steps: Steps) -> str:
 
     Raises `Refused` when what is read back is not what the manifest says: the disk then stays marked as not finished.
     """
-    with opened(target, image.length) as disk:
+    with _told(target), opened(target, image.length) as disk:
         with steps.step("mark the disk as not finished"):
             _mark(disk, image.length, what)
         with steps.step("write the image"), image.stream() as stream:
@@ -108,6 +108,16 @@ def write(image: Image, target: Target, what: str, steps: Steps) -> str:
             if bytes(disk.read(0, len(head))) != head:
                 raise refuse("its first MiB is not what was written", "replace it", where=str(target.path))
     return found
+
+
+@contextmanager
+def _told(target: Target) -> Iterator[None]:
+    """What the kernel says of a disk that does not work is the disk's fault, not ours."""
+    try:
+        yield
+    except OSError as error:
+        hint = "the disk does not start; replace it, or its cable"
+        raise refuse(f"cannot be written or read: {error.strerror}", hint, where=str(target.path)) from error
 
 
 class Progress:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -83,6 +84,16 @@ def test_one_flipped_bit_is_found_and_the_disk_does_not_start(
         flash(image, disk)
     assert mark.read(disk).startswith("not finished: Postern 1.2.3 for fortimail-100, begun 20")
     assert disk.read_bytes()[510:512] != b"\x55\xaa"
+
+
+def test_a_disk_that_does_not_work_is_told_in_a_line(image: Image, disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "preadv", broken)
+    with pytest.raises(Refused, match=r"sdx: cannot be written or read: Input/output error \(the disk does not start"):
+        flash(image, disk)
+    assert mark.read(disk)
 
 
 def test_killed_at_ten_moments_the_disk_says_what_happened(image: Image, disk: Path) -> None:
