@@ -97,17 +97,18 @@ def _of_device(device: Device, folder: Path, profile: HardwareProfile, here: Her
         yield "is read-only", "look for a write-protect switch"
     if device.sector_bytes != _SECTOR:
         yield f"has sectors of {device.sector_bytes} bytes, and the image is for 512", "set the disk to 512, if it can"
-    mounts = [(one.path, place) for one in device.all() for place in one.mounts]
-    if any(place in _RUNNING for _, place in mounts):
+    mounts = [place for one in device.all() for place in one.mounts]
+    if not set(_RUNNING).isdisjoint(mounts):
         yield "holds the running system", "start this machine from another disk"
-    for path, place in mounts:
-        if place == "[SWAP]":
-            yield f"{path} is in use as swap", f"swapoff {path}"
-        else:
-            yield f"{path} is mounted on {place}", f"umount {place}"
     for one in device.all():
+        named = "" if one is device else f"{one.path} "
+        for place in one.mounts:
+            if place == "[SWAP]":
+                yield f"{named}is in use as swap", f"swapoff {one.path}"
+            elif place not in _RUNNING:
+                yield f"{named}is mounted on {place}", f"umount {place}"
         if one.holds in _MEMBERS:
-            yield f"{one.path} is a member of {_MEMBERS[one.holds]}", f"take it out first; then wipefs --all {one.path}"
+            yield f"{named}is a member of {_MEMBERS[one.holds]}", f"take it out first; then wipefs --all {one.path}"
         if one.kind not in (*_WHOLE, "part") and one is not device:
             yield f"{one.path} ({one.kind}) is made of it", "close it first"
         if one.label == _MEDIUM:

@@ -66,7 +66,7 @@ def test_a_mounted_device_is_refused(image: Image, loop: Path, disk: Path, tmp_p
     run.run(["mount", "-o", "ro", loop, place])
     try:
         before = files.digest(disk)
-        assert f"{loop} is mounted on {place}" in refusal(image, loop)
+        assert f"{loop}: is mounted on {place}" in refusal(image, loop)
         assert files.digest(disk) == before
     finally:
         run.run(["umount", place])
