@@ -31,9 +31,11 @@ _ASSEMBLE = ["debian-archive-keyring", "mmdebstrap", "python3-venv", "sudo"]
 PACKAGES = {
     "build": _ASSEMBLE,
     "boot": _ASSEMBLE,
-    "test": [*_ASSEMBLE, "dialog", "git", "iproute2", "openssl", "systemd-container"],
+    "test": [*_ASSEMBLE, "dialog", "git", "iproute2", "openssl", "systemd-container", "zstd"],
     "profiles": ["python3-venv"],
     "answers": ["python3-venv"],
+    "flash": ["python3-venv", "zstd"],
+    "receipt": ["python3-venv"],
 }
 
 
@@ -93,6 +95,19 @@ def parser() -> argparse.ArgumentParser:
     answers.add_argument("--secrets", type=Path, metavar="FILE", help="the secrets file that goes with it")
     answers.add_argument("--profile", default="vm-uefi", help="the box's hardware profile (default: %(default)s)")
     answers.add_argument("--json", action="store_true", help="print the problems as JSON")
+
+    flash = command("flash", "write an image to a disk or a file and read it back; without TARGET, list the disks")
+    flash.add_argument("image", type=Path, metavar="IMAGE", help="folder of the image, such as out/fortimail-100")
+    flash.add_argument(
+        "target", type=Path, nargs="?", metavar="TARGET", help="a whole disk, such as /dev/sdb, or a file"
+    )
+    flash.add_argument("--serial", help="with --yes: the disk's serial number; what has none goes by its name")
+    flash.add_argument("--receipt", type=Path, metavar="FILE", help="where the signed receipt goes (default: here)")
+    flash.add_argument("--json", action="store_true", help="print JSON")
+
+    receipt = command("receipt", "say what a receipt of flash says, if nobody changed it")
+    receipt.add_argument("file", type=Path, metavar="FILE")
+    receipt.add_argument("--key", default="", help="the public key that signed it (default: this machine's)")
 
     clean = command("clean", "remove images, and with --cache all that builds keep")
     clean.add_argument("--out", type=Path, default=HERE / "out", help="where images are (default: out)")
@@ -154,8 +169,9 @@ def hand_over(arguments: argparse.Namespace) -> int:
 
         return clean(arguments)
     from images import commands
+    from installer.flash import commands as flash_commands
 
-    return commands.COMMANDS[arguments.command](arguments)
+    return (commands.COMMANDS | flash_commands.COMMANDS)[arguments.command](arguments)
 
 
 def _say(text: str) -> None:
@@ -179,7 +195,8 @@ def main() -> int:
         _say(f"build.py: {failed}")
         return 1
     except KeyboardInterrupt:
-        _say("\nbuild.py: interrupted; nothing half made is left under a final name")
+        left = "" if arguments.command == "flash" else "; nothing half made is left under a final name"
+        _say(f"\nbuild.py: interrupted{left}")
         return 130
 
 

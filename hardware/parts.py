@@ -153,6 +153,11 @@ class Match(Frozen):
         )
 
     @property
+    def names_a_model(self) -> bool:
+        """Whether it asks for more than a maker: what any other machine of his does not have."""
+        return bool(self.product_name or self.board_name)
+
+    @property
     def specificity(self) -> tuple[int, int]:
         """How much it asks for: the texts that it does not leave open, then the letters that it fixes."""
         fixed = [len(glob.translate({ord("*"): None, ord("?"): None})) for glob in self._globs.values()]

@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hardware.host.errors import refuse
+from hardware.parts import UNKNOWN, DiskRole
 from hardware.profile import HardwareProfile
 
 # Kernel, systemd, the idle services, and page cache to work with.
 _KEPT_FREE_MIB = 512
 # One mail being received: smtpd and its cleanup are 10 MiB each as ps counts them, most of it shared with the others.
 _PER_SESSION_MIB = 8
+# The two slots and the boot loader; and what ext4 leaves of its partition, beside inodes, journal and root's reserve.
+_SYSTEM_MIB = 1536
+_USABLE_PERCENT = 90
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,44 @@ class Sizing:
     clamd_reload: str
     """clamd's ConcurrentDatabaseReload: two sets of the official definitions, while one takes the other's place, need
     2.4 GiB. Without it clamd does not answer for some seconds, and mail is put off."""
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How the data partition is divided: the most that each kind of data takes [MiB]. Together they are the whole.
+
+    | data partition | queue |   mail | logs |  rest |
+    |---------------:|------:|-------:|-----:|------:|
+    |            440 |   123 |    185 |   44 |    88 |
+    |           5990 |  1677 |   2516 |  599 |  1198 |
+    |          14000 |  3920 |   5880 | 1400 |  2800 |
+    |         110000 | 16384 |  73136 | 4096 | 16384 |
+    """
+
+    queue: int
+    """What was accepted and has not left."""
+
+    mail: int
+    """Quarantine and mailboxes: they have what the others do not need."""
+
+    logs: int
+
+    rest: int
+    """Everything else, most of it virus definitions: two sets of the official ones are 0.7 GiB."""
+
+
+def shares(data_mib: int) -> Shares:
+    """The shares of a data partition that can hold so much."""
+    logs = min(data_mib // 10, 4096)
+    rest = min(data_mib // 5, 16384)
+    queue = min((data_mib - logs - rest) * 2 // 5, 16384)
+    return Shares(queue=queue, mail=data_mib - logs - rest - queue, logs=logs, rest=rest)
+
+
+def shares_of(profile: HardwareProfile) -> Shares | None:
+    """Those on the disk of the smallest unit; None where nobody knows its size."""
+    size = next((disk.size_gib for disk in profile.disks if disk.role is DiskRole.COMBINED), UNKNOWN)
+    return None if size == UNKNOWN else shares((size * 1024 - _SYSTEM_MIB) * _USABLE_PERCENT // 100)
 
 
 def for_memory(memory_mib: int) -> Sizing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hardware import sizing
 from hardware.host.documents import nearest
 from hardware.host.errors import Problem, Refused
 from hardware.profile import HardwareProfile
@@ -44,6 +45,7 @@ def _reasons(settings: Settings, profile: HardwareProfile, secrets: Secrets | No
     yield from settings.network.problems()
     yield from settings.clock.problems()
     yield from settings.mailhost.problems()
+    yield from _queue(settings, profile)
     yield from domains_concern.problems(settings.domains)
     yield from access_concern.problems(settings.access)
     yield from web_concern.problems(settings.web, secrets.web if secrets else None)
@@ -58,6 +60,14 @@ def _reasons(settings: Settings, profile: HardwareProfile, secrets: Secrets | No
     yield from _own_names(settings)
     yield from _servers(settings)
     yield from _names_need_dns(settings)
+
+
+def _queue(settings: Settings, profile: HardwareProfile) -> Iterator[Reason]:
+    """One of the largest messages in the queue, and still the room that a next one asks for."""
+    shares, largest = sizing.shares_of(profile), settings.mailhost.message_size_mib
+    if shares and (settings.mailhost.queue_free_bytes >> 20) + largest > shares.queue:
+        hint = f"at most {shares.queue // 3}, or a larger model"
+        yield Reason("mailhost.message_size_mib", f"the queue of {profile.id} has {shares.queue} MiB", hint)
 
 
 def _transparent(settings: Settings, profile: HardwareProfile) -> Iterator[Reason]:

@@ -9,7 +9,7 @@ from hardware import detect
 from hardware.host import files
 from hardware.host.errors import Problem, Refused
 from hardware.host.run import Failed, run
-from installer.apply import answers, device, pipeline, plan
+from installer.apply import answers, device, pipeline, plan, space
 from installer.apply.pipeline import Box
 from installer.apply.places import Places, Stage
 from installer.apply.plan import Plan
@@ -35,6 +35,7 @@ def boot(places: Places, say: Say) -> Stage:
     except Refused as refused:
         return refuse_to_run(places, refused, say)
     with files.locked(places.lock):
+        space.prepare(places, say)
         device.prepare(places, device.serial(places))
         tidy(box, say)
         resumed = resume(box, say)

@@ -10,8 +10,9 @@ from pathlib import Path
 from hardware import detect
 from hardware.host.errors import Refused
 from hardware.host.run import Failed, run
-from installer.apply import services
+from installer.apply import services, space
 from installer.apply.places import Places, Stage
+from installer.apply.space import Space
 from installer.apply.store import Generation, Store
 from installer.box import definitions
 from installer.box.certificate import Shown, shown
@@ -50,6 +51,7 @@ class Status:
     certificate: Shown | None
     disk_mib: int
     disk_free_mib: int
+    spaces: tuple[Space, ...]  # none: all share what is free
     problems: tuple[str, ...]
 
 
@@ -75,7 +77,11 @@ def look(places: Places) -> Status:
     if settings and settings.filters:
         problems.append(definitions.dns_problem(places))
     disk = shutil.disk_usage(places.root / "var")
+    spaces = space.look(places)
     slot = slots.booted(places.root)
+    problems += [space.problem(one) for one in spaces]
+    if slot and not spaces:
+        problems.append(space.SHARED)
     return Status(
         stage=stage.value if stage else "starting",
         mode=settings.mode.value if settings else None,
@@ -91,6 +97,7 @@ def look(places: Places) -> Status:
         certificate=certificate,
         disk_mib=disk.total >> 20,
         disk_free_mib=disk.free >> 20,
+        spaces=spaces,
         problems=tuple(dict.fromkeys(filter(None, problems))),
     )
 
@@ -123,6 +130,7 @@ def _lines(status: Status) -> list[str]:
         ),
         ("Certificate", _until(status.certificate)),
         ("Data disk", f"{status.disk_free_mib} of {status.disk_mib} MiB free"),
+        *(("Spaces" if not index else "", str(space)) for index, space in enumerate(status.spaces)),
         *(("Problems" if not index else "", problem) for index, problem in enumerate(status.problems)),
     ]
     return [f"{label:11} {text}".rstrip() for label, text in rows]

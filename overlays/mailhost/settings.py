@@ -37,8 +37,8 @@ class MailhostSettings(Frozen):
 
     @property
     def queue_free_bytes(self) -> int:
-        """Below this much free disk no message is taken: room for two of the largest, and for the box to go on."""
-        return max(2 * self.message_size_bytes, 256 * MIB)
+        """With less room than this in the queue no message is taken: two of the largest have to fit."""
+        return max(2 * self.message_size_bytes, 64 * MIB)
 
     @property
     def notices(self) -> str:

@@ -1,9 +1,12 @@
-"""What the quarantine does by the clock: each hour what is too old goes, and once a day people hear what is new."""
+"""What the quarantine does by the clock: what is too old goes each hour, the oldest when room is short, and once a day
+people hear what is new."""
 
 from __future__ import annotations
 
 import logging
+import shutil
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +29,8 @@ log = logging.getLogger("report")
 
 _MOST_LISTED = 100
 _DAY = 86400
+STORE = Path("/var/vmail")
+_LITTLE = 20  # of so many parts of the store one stays free
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,8 @@ def by_the_clock(now: Policy, records: Records, moment: datetime) -> None:
     if records.last("tidy") != hour:
         tidy(now, records)
         records.set_last("tidy", hour)
+    if not now.keeps_mailboxes:  # beside users' mail the quarantine is not what fills the disk
+        make_room(now, records, lacking())
     if now.reports and records.last("report") != day and moment.strftime("%H:%M") >= now.report_time:
         send_all(now, records)
         records.set_last("report", day)
@@ -56,6 +63,28 @@ def tidy(now: Policy, records: Records) -> None:
             log.info("tidied owner=<%s> messages=%d", owner, gone)
         if not left:
             records.forget_owner(owner)
+
+
+def lacking() -> int:
+    """How many bytes the store has too little; none, if not above 0."""
+    room = shutil.disk_usage(STORE)
+    return room.total // _LITTLE - room.free
+
+
+def make_room(now: Policy, records: Records, missing: int) -> None:
+    """Delete the oldest of all that is kept, for whomever, while so many bytes are missing. Without room new spam would
+    wait in the queue, and in the end go back to whoever it says that it is from."""
+    if missing <= 0:
+        return
+    every = [(one.received, owner, one) for owner in records.owners() for one in Mailbox(now, owner).all()]
+    gone: defaultdict[str, list[str]] = defaultdict(list)
+    for _, owner, one in sorted(every, key=lambda row: row[:2]):
+        gone[owner].append(one.name)
+        missing -= one.size
+        if missing <= 0:
+            break
+    for owner, names in gone.items():
+        log.info("made room owner=<%s> messages=%d", owner, Mailbox(now, owner).delete(names))
 
 
 def send_all(now: Policy, records: Records) -> dict[str, int]:

@@ -4,12 +4,13 @@ Four lives, each told by a fixture that switches its box off at its end and hand
 
 - `first` (vm-bios): scanned, set up in plain lines, saved on a stick, scanned again, reset with its mail kept.
 - `drawn` (fortimail-100, 9600 baud): set up in the full-screen form, reset with everything wiped.
-- `stuck` (vm-uefi): set up by the stick that `first` saved, put in while it waited; mail flows.
+- `stuck` (vm-uefi): set up by the stick that `first` saved, put in while it waited; mail flows, also while a space is full.
 - `told` (vm-bios): started as another model, which refuses its credentials; then as itself, set up by them.
 """
 
 from __future__ import annotations
 
+import re
 import smtplib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -230,6 +231,7 @@ class Stuck:
     replies: dict[str, int]
     sent: bytes
     got: bytes
+    spaces: Spaces
 
 
 @pytest.fixture(scope="module")
@@ -250,7 +252,46 @@ def stuck(first: First, box: MakeBox, stick: Path, server: Server, tmp_path_fact
             sent = message("through the real kernel")
             client.sendmail("sender@example.net", ["someone@example.com"], sent)
         got = server.received(60)
-        return Stuck(look(line), replies, sent, got)
+        return Stuck(look(line), replies, sent, got, fill(line, server))
+
+
+@dataclass(frozen=True)
+class Spaces:
+    """What was seen of the spaces of the data partition while one after the other was full."""
+
+    status: str
+    filled: dict[str, str]  # what a program was told that wanted more than its space has
+    free: dict[str, dict[str, int]]  # while one is full: how much the others have [KiB]
+    said: dict[str, int]  # by mail service to a message, while one is full
+    got: list[bytes]
+
+
+_PLACES = {"queue": "spool/postfix/hold", "mail": "vmail", "logs": "log/journal", "rest": "lib/rspamd"}
+
+
+def fill(line: Line, server: Server) -> Spaces:
+    """Fill each space by a program that, as the daemons, has no more rights than its files, and send meanwhile."""
+    filled, free, said = {}, {}, {}
+    for name, place in _PLACES.items():
+        filler = f"/var/{place}/filler"
+        bounded = "setpriv --bounding-set -sys_resource --inh-caps -sys_resource"
+        filled[name] = line.root(f"{bounded} fallocate -l 20G {filler}")
+        rows = line.root(f"df --output=avail {' '.join(f'/var/{folder}' for folder in _PLACES.values())}")
+        free[name] = dict(zip(_PLACES, map(int, rows.split()[-len(_PLACES) :]), strict=True))
+        said[name] = code_of(server.door, name)
+        line.root(f"rm {filler}")
+    assert code_of(server.door, "none") == 250
+    return Spaces(line.command("postern status"), filled, free, said, [server.received(60) for _ in range(4)])
+
+
+def code_of(port: int, subject: str) -> int:
+    """What mail service says to a message."""
+    with smtplib.SMTP("127.0.0.1", port, timeout=120) as client:
+        try:
+            client.sendmail("sender@example.net", ["someone@example.com"], message(subject))
+        except smtplib.SMTPResponseException as refused:
+            return refused.smtp_code
+    return 250
 
 
 @dataclass(frozen=True)
@@ -328,6 +369,22 @@ def test_each_box_has_keys_and_an_identity_of_its_own(first: First, drawn: Drawn
 def test_mail_arrives_and_nothing_else_is_relayed(stuck: Stuck) -> None:
     assert stuck.replies == {"someone@elsewhere.example": 554, UNKNOWN: 550, "someone@example.com": 250}
     assert stuck.got.endswith(stuck.sent)
+
+
+def test_what_is_full_takes_no_room_from_the_others(stuck: Stuck) -> None:
+    spaces = stuck.spaces
+    for full, free in spaces.free.items():
+        assert "quota exceeded" in spaces.filled[full]
+        assert {name for name, kib in free.items() if kib < 1024} == {full}
+    rows = re.findall(r"^(?:Spaces|  ) +(\w+) +(\d+) of (\d+) MiB free$", spaces.status, re.MULTILINE)
+    assert [name for name, _, _ in rows] == list(_PLACES)
+    assert "little room" not in spaces.status
+
+
+def test_without_room_in_the_queue_nothing_is_accepted_and_else_everything_arrives(stuck: Stuck) -> None:
+    assert stuck.spaces.said == {"queue": 452, "mail": 250, "logs": 250, "rest": 250}
+    subjects = [re.search(rb"^Subject: (\w+)\r?$", content, re.MULTILINE) for content in stuck.spaces.got]
+    assert [found[1].decode() for found in subjects if found] == ["mail", "logs", "rest", "none"]
 
 
 def test_a_reset_that_keeps_the_mail_returns_the_wizard(first: First) -> None:

@@ -10,6 +10,7 @@ import yaml
 
 from hardware import profile
 from hardware.host.errors import Refused
+from hardware.profile import HardwareProfile
 from overlays.problems import check
 from overlays.settings import Secrets, parse_answers, parse_secrets
 
@@ -53,11 +54,11 @@ def changed(path: str, value: object, answers: dict[str, Any] = GOOD) -> str:
     return yaml.safe_dump(document, allow_unicode=True)
 
 
-def complaints(text: str, secrets: Secrets | None = None) -> list[str]:
+def complaints(text: str, secrets: Secrets | None = None, on: HardwareProfile = PROFILE) -> list[str]:
     """What is wrong with these answers, as the operator sees it."""
     try:
         settings = parse_answers(text, "answers.yaml")
-        check(settings, PROFILE, "answers.yaml", secrets)
+        check(settings, on, "answers.yaml", secrets)
     except Refused as refused:
         return [str(problem).removeprefix("answers.yaml: ") for problem in refused.problems]
     return []
@@ -661,6 +662,15 @@ def test_every_problem_is_reported_at_once() -> None:
         "mailhost.local_domain",
         "mailhost.message_size_mib",
     }
+
+
+def test_the_largest_message_has_to_fit_into_the_queue_of_the_smallest_unit() -> None:
+    smallest = profile.load("vm-uefi")
+    assert complaints(changed("mailhost/message_size_mib", 559), on=smallest) == []
+    assert complaints(changed("mailhost/message_size_mib", 560), on=smallest) == [
+        "mailhost.message_size_mib: the queue of vm-uefi has 1677 MiB (at most 559, or a larger model)"
+    ]
+    assert complaints(changed("mailhost/message_size_mib", 560)) == []  # nobody knows how large that disk is
 
 
 def test_nobody_could_log_in() -> None:

@@ -6,6 +6,7 @@ import email
 import html
 import re
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from email import policy as email_policy
 from email.message import EmailMessage
@@ -17,7 +18,7 @@ from overlays.quarantine import links, report
 from overlays.quarantine.links import Act, Link
 from overlays.quarantine.policy import Policy
 from overlays.quarantine.records import Records
-from overlays.quarantine.store import Kept
+from overlays.quarantine.store import Kept, Mailbox
 from tests.unit.overlays.quarantine.test_policy import POLICY
 
 KEY = b"k" * 32
@@ -88,6 +89,7 @@ def test_each_day_has_one_report_after_its_time_and_each_hour_one_clearing(
     done: list[str] = []
     monkeypatch.setattr(report, "tidy", lambda _policy, _records: done.append("tidy"))
     monkeypatch.setattr(report, "send_all", lambda _policy, _records: done.append("report"))
+    monkeypatch.setattr(report, "lacking", int)
     records = Records(tmp_path / "records")
 
     def at(day: int, hour: int, minute: int, now: Policy = POLICY) -> list[str]:
@@ -101,3 +103,29 @@ def test_each_day_has_one_report_after_its_time_and_each_hour_one_clearing(
     assert at(24, 9, 5) == []
     assert at(25, 13, 0) == ["tidy", "report"]  # the box was off at nine
     assert at(26, 13, 0, POLICY.model_copy(update={"reports": False})) == ["tidy"]
+
+
+def test_without_room_the_oldest_go_whoever_they_are_kept_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = {
+        "ann@example.com": [aged(4, 10), aged(1, 10)],
+        "bob@example.com": [aged(3, 10), aged(2, 10)],
+    }
+    gone: list[tuple[str, list[str]]] = []
+
+    def delete(mailbox: Mailbox, names: list[str]) -> int:
+        gone.append((mailbox.owner, names))
+        return len(names)
+
+    monkeypatch.setattr(Mailbox, "all", lambda mailbox: store[mailbox.owner])
+    monkeypatch.setattr(Mailbox, "delete", delete)
+    records = Records(tmp_path / "records")
+    for owner in store:
+        records.begin(owner, owner)
+    report.make_room(POLICY, records, 0)
+    assert gone == []
+    report.make_room(POLICY, records, 21)
+    assert gone == [("ann@example.com", [f"{GUID}.1"]), ("bob@example.com", [f"{GUID}.2", f"{GUID}.3"])]
+
+
+def aged(day: int, size: int) -> Kept:
+    return replace(kept(day), received=datetime(2026, 11, day, tzinfo=UTC), size=size)
