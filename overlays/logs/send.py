@@ -93,7 +93,7 @@ def serve(configuration: Configuration, place_file: Path = PLACE) -> None:
     noted = time.monotonic()
     with spawn(journal.command("--follow", "--no-tail", since)) as reader:
         notify.tell("READY=1")
-        try:
+        try:  # also when systemd ends us
             for entry in journal.entries(reader.stdout or ()):
                 sender.take(entry)
                 if time.monotonic() - noted > _OFTEN:
@@ -101,6 +101,7 @@ def serve(configuration: Configuration, place_file: Path = PLACE) -> None:
                     noted = time.monotonic()
         finally:
             files.write(place_file, str(sender.place))
+    sys.exit("the journal has come to an end")
 
 
 def main() -> None:
