@@ -51,6 +51,7 @@ def _reasons(settings: Settings, profile: HardwareProfile, secrets: Secrets | No
     yield from web_concern.problems(settings.web, secrets.web if secrets else None)
     yield from settings.filtering.problems(profile)
     yield from settings.quarantine.problems()
+    yield from settings.logs.problems()
     for index, domain in enumerate(settings.domains):
         yield from filtering_concern.domain_problems(index, domain.filtering)
     yield from _whose_mailboxes(settings)
@@ -59,6 +60,7 @@ def _reasons(settings: Settings, profile: HardwareProfile, secrets: Secrets | No
     yield from _transparent(settings, profile)
     yield from _own_names(settings)
     yield from _servers(settings)
+    yield from _log_server(settings)
     yield from _names_need_dns(settings)
 
 
@@ -153,6 +155,21 @@ def _servers(settings: Settings) -> Iterator[Reason]:
             yield Reason(path, f"{server} is the box itself", "name a time server, or none")
         elif not isinstance(server, str) and not network.leads_to(server):
             yield _unreachable(path, server)
+
+
+def _log_server(settings: Settings) -> Iterator[Reason]:
+    if settings.logs.server is None:
+        return
+    path, host = "logs.server.host", settings.logs.server.host
+    if host in settings.network.addresses or host == settings.mailhost.fqdn:
+        yield Reason(path, f"{host} is the box itself", "name another machine, or none")
+    elif isinstance(host, str):
+        if not settings.network.dns:
+            yield Reason(
+                path, f"{host} is a name, and there is no name server", "set network.dns, or write the address"
+            )
+    elif not settings.network.leads_to(host):
+        yield _unreachable(path, host)
 
 
 def _elsewhere(settings: Settings) -> Iterator[tuple[int, domains_concern.ProtectedDomain]]:

@@ -17,6 +17,7 @@ from overlays.admin.settings import AdminSecrets, AdminSettings
 from overlays.clock.settings import ClockSettings
 from overlays.domains import settings as domains_concern
 from overlays.filtering import settings as filtering_concern
+from overlays.logs.settings import LogsSettings
 from overlays.mailboxes.settings import MailboxesSettings
 from overlays.mailhost.settings import MailhostSettings
 from overlays.network.settings import BRIDGE, NetworkSettings, Port, PortPlan, PortService
@@ -71,6 +72,7 @@ class Settings(Frozen):
     filtering: filtering_concern.FilteringSettings = filtering_concern.FilteringSettings()
     quarantine: QuarantineSettings = QuarantineSettings()
     mailboxes: MailboxesSettings = MailboxesSettings()
+    logs: LogsSettings = LogsSettings()
     transparent: transparent_concern.TransparentSettings = transparent_concern.TransparentSettings()
     users: tuple[users_concern.User, ...] = Field(
         (), description="who gets a mailbox in server mode; `postern users` looks after them from then on"
@@ -278,6 +280,11 @@ class Settings(Frozen):
     @property
     def updates_definitions(self) -> bool:
         return self.scans_viruses and self.filtering.updates_definitions
+
+    @property
+    def sends_logs(self) -> bool:
+        """Whether a log server gets any records."""
+        return self.logs.server is not None
 
     @property
     def scan_mib(self) -> int:

@@ -44,6 +44,8 @@ PACKAGES = (
     "python3-dkim",
     "qpdf",  # PDF files with a password
     "ripmime",
+    "rsyslog",  # a log server
+    "rsyslog-openssl",
     "sed",
     "sieve-connect",
     "socat",  # for testssl

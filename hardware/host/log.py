@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import syslog
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,12 @@ def clean(text: str) -> str:
     for secret in _secrets:
         text = text.replace(secret, "********")
     return text
+
+
+def act(text: str) -> None:
+    """Tell the journal what somebody did to the box."""
+    syslog.openlog("postern", 0, syslog.LOG_AUTH)
+    syslog.syslog(syslog.LOG_NOTICE, clean(text))
 
 
 class Steps:

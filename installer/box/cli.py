@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from hardware.host import run
 from hardware.host.errors import Refused
-from hardware.host.log import clean
+from hardware.host.log import act, clean
 from installer.apply.places import Places
+from installer.box import caller
 
 COMMAND = "/usr/bin/postern"
+_ACTS = ("setup", "apply", "settings", "certificate", "users", "quarantine", "factory-reset")
+PARTS, TYPES = ("all", "mail", "system"), ("history", "event", "antispam", "antivirus")
 OK, FAULT_OF_OURS, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
 EPILOG = """exit status: 0 done; 1 a fault of ours, with a traceback; 2 refused, a line a reason; 130 interrupted.
@@ -25,6 +29,8 @@ def main(words: Sequence[str], root: Path = Path("/")) -> int:
     arguments = parser().parse_args(words)
     if os.geteuid() != 0 and root == Path("/"):
         run.replace(["sudo", "--", COMMAND, *words, *_editor(arguments)])
+    if _changes(arguments) and root == Path("/"):
+        act(f"{caller.name() or 'root'} runs: {shlex.join(['postern', *words])}")
     try:
         return _dispatch(arguments, Places(root))
     except Refused as refused:
@@ -127,14 +133,18 @@ def parser() -> argparse.ArgumentParser:
     definitions.add_argument("--json", action="store_true", help="the same for a program")
 
     log = commands.add_parser("log", help="what the box has to say")
-    log.add_argument(
-        "part", nargs="?", choices=("all", "mail", "system"), default="all", help="whose lines (default: all)"
-    )
+    log.add_argument("part", nargs="?", choices=(*PARTS, *TYPES), default="all", help="whose lines (default: all)")
     log.add_argument("-f", "--follow", action="store_true", help="go on as new lines come")
     log.add_argument("--since", metavar="TIME", help="such as today, '1 hour ago', '2026-01-31 12:00'")
     log.add_argument(
         "-n", "--lines", type=int, default=200, metavar="N", help="at most the last N lines (default: 200)"
     )
+    log.add_argument("--json", action="store_true", help="the same for a program, a line each (history and the others)")
+
+    trace = commands.add_parser("trace", help="the way of a message through the box, from connection to delivery")
+    trace.add_argument("word", metavar="MESSAGE", help="a message-id, an address, or a number that the queue gave it")
+    trace.add_argument("--since", metavar="TIME", help="such as today, '1 hour ago' (default: 7 days ago)")
+    trace.add_argument("--json", action="store_true", help="the same for a program")
 
     preflight = commands.add_parser("preflight", help="what would keep mail from flowing: wires, names, servers, clock")
     preflight.add_argument("--answers", type=Path, metavar="FILE", help="settings to come, before the box is set up")
@@ -178,6 +188,12 @@ def _seconds(text: str) -> int:
     if not text.isdecimal() or int(text) > 86400:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0 to 86400")
     return int(text)
+
+
+def _changes(arguments: argparse.Namespace) -> bool:
+    """Whether the command is an act: what units run, and what only looks, is none. No command line holds a secret."""
+    looks = ("show", "list", "history", "save", "export")
+    return arguments.command in _ACTS and getattr(arguments, "verb", "") not in looks
 
 
 def _editor(arguments: argparse.Namespace) -> list[str]:
@@ -231,9 +247,11 @@ def _dispatch(arguments: argparse.Namespace, places: Places) -> int:
 
         quarantine.main(places, arguments)
     elif command == "log":
-        from installer.box import log
+        _log(arguments, places)
+    elif command == "trace":
+        from installer.box import trace
 
-        log.follow(places, arguments.part, arguments.follow, arguments.since, arguments.lines)
+        trace.main(arguments.word, arguments.since, as_json=arguments.json)
     elif command == "preflight":
         from installer.box import preflight
 
@@ -243,6 +261,17 @@ def _dispatch(arguments: argparse.Namespace, places: Places) -> int:
 
         reset.main(places, arguments)
     return OK
+
+
+def _log(arguments: argparse.Namespace, places: Places) -> None:
+    from installer.box import log
+    from overlays.logs.settings import LogType
+
+    follow, since, lines = arguments.follow, arguments.since, arguments.lines
+    if arguments.part in TYPES:
+        log.records(LogType(arguments.part), follow, since, lines, as_json=arguments.json)
+    else:
+        log.follow(places, arguments.part, follow, since, lines)
 
 
 def _say(line: str) -> None:

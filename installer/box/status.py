@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from hardware import detect
@@ -16,10 +18,12 @@ from installer.apply.space import Space
 from installer.apply.store import Generation, Store
 from installer.box import definitions
 from installer.box.certificate import Shown, shown
+from installer.box.definitions import Definitions
 from installer.update import slots
 from overlays import render
 from overlays.settings import Settings
 
+_KEPT = (".Quarantine/cur", ".Quarantine/new", ".Bulk/cur", ".Bulk/new")
 QUEUES = ("maildrop", "incoming", "active", "deferred", "hold")
 
 
@@ -31,6 +35,15 @@ class PortStatus:
     link: str  # up, down, or missing: the kernel has no such interface
     speed_mbit: int | None
     addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is in everybody's quarantine. `oldest` is a time (ISO 8601), or None when there is nothing."""
+
+    messages: int
+    size_bytes: int
+    oldest: str | None
 
 
 @dataclass(frozen=True)
@@ -48,6 +61,10 @@ class Status:
     ports: tuple[PortStatus, ...]
     services: dict[str, str]
     queue: dict[str, int]
+    quarantine: Kept
+    definitions: tuple[Definitions, ...]
+    definitions_days: int | None  # how old the youngest is
+    log_server: str | None
     certificate: Shown | None
     disk_mib: int
     disk_free_mib: int
@@ -72,8 +89,9 @@ def look(places: Places) -> Status:
     certificate = _certificate(places)
     if certificate and certificate.ending:
         problems.append(certificate.ending)
+    installed = tuple(definitions.installed(places))
     if settings and settings.scans_viruses:
-        problems.append(definitions.problem(list(definitions.installed(places))))
+        problems.append(definitions.problem(list(installed)))
     if settings and settings.filters:
         problems.append(definitions.dns_problem(places))
     disk = shutil.disk_usage(places.root / "var")
@@ -94,6 +112,10 @@ def look(places: Places) -> Status:
         ports=_ports(places.root, profile.port_names if profile else ()),
         services=_services(settings),
         queue=_queue(places.root),
+        quarantine=_quarantine(places.root),
+        definitions=installed,
+        definitions_days=min((one.age.days for one in installed), default=None),
+        log_server=str(settings.logs.server) if settings and settings.logs.server else None,
         certificate=certificate,
         disk_mib=disk.total >> 20,
         disk_free_mib=disk.free >> 20,
@@ -128,12 +150,25 @@ def _lines(status: Status) -> list[str]:
             "Queue",
             f"{sum(status.queue.values())} ({', '.join(f'{count} {name}' for name, count in status.queue.items())})",
         ),
+        ("Quarantine", _kept(status.quarantine)),
+        *(("Definitions" if not index else "", text) for index, text in enumerate(_definitions(status))),
+        ("Log server", status.log_server or "none"),
         ("Certificate", _until(status.certificate)),
         ("Data disk", f"{status.disk_free_mib} of {status.disk_mib} MiB free"),
         *(("Spaces" if not index else "", str(space)) for index, space in enumerate(status.spaces)),
         *(("Problems" if not index else "", problem) for index, problem in enumerate(status.problems)),
     ]
     return [f"{label:11} {text}".rstrip() for label, text in rows]
+
+
+def _kept(kept: Kept) -> str:
+    if not kept.oldest:
+        return "empty"
+    return f"{kept.messages} ({kept.size_bytes / 2**20:.1f} MiB), the oldest of {kept.oldest[:10]}"
+
+
+def _definitions(status: Status) -> list[str]:
+    return definitions.summary(list(status.definitions)).splitlines()
 
 
 def _until(certificate: Shown | None) -> str:
@@ -205,6 +240,21 @@ def _queue(root: Path) -> dict[str, int]:
     """Messages by queue: counted as files, for postqueue needs a running Postfix. `deferred` may have subfolders."""
     spool = root / "var/spool/postfix"
     return {name: sum(1 for path in (spool / name).rglob("*") if path.is_file()) for name in QUEUES}
+
+
+def _quarantine(root: Path) -> Kept:
+    """Counted as files, for doveadm would have to be asked for each owner. A message of now may be gone meanwhile."""
+    found = []
+    for folder in _KEPT:
+        for path in (root / "var/vmail").glob(f"*/*/Maildir/{folder}/*"):
+            with suppress(FileNotFoundError):
+                found.append(path.stat())
+    oldest = min((one.st_mtime for one in found), default=None)
+    return Kept(
+        messages=len(found),
+        size_bytes=sum(one.st_size for one in found),
+        oldest=datetime.fromtimestamp(oldest, UTC).isoformat(timespec="seconds") if oldest is not None else None,
+    )
 
 
 def _text(path: Path) -> str:

@@ -88,11 +88,11 @@ class Agent:
         for decision, group in groups.items():
             failures = self._done(now, letter, decision, group)
             said |= {one: _again(failures[one]) if one in failures else f"250 2.0.0 {decision.way}" for one in group}
-        facts = f"message-id=<{message.first(letter.raw, 'Message-ID').strip('<>')}> from=<{letter.sender}>"
+        facts = f"id={message.queue_id(letter.raw)} score={judged.score:.2f}"
         for decision, group in groups.items():
+            done = f"way={decision.way.name.lower()} kind={decision.kind} owner=<{decision.owner}>"
             for recipient in group:
-                done = f"way={decision.way.name.lower()} owner=<{decision.owner}> kind={decision.kind}"
-                log.info("%s to=<%s> score=%.2f %s said=%s", facts, recipient, judged.score, done, said[recipient])
+                log.info("%s %s to=<%s> said=%s", facts, done, recipient, said[recipient])
         return [said[recipient] for recipient in recipients]
 
     def _done(self, now: Policy, letter: Letter, decision: Decision, recipients: Sequence[str]) -> dict[str, str]:

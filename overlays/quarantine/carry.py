@@ -41,6 +41,9 @@ def onward(letter: Letter, recipients: Sequence[str]) -> dict[str, str]:
     try:
         with smtplib.SMTP(*ONWARD, local_hostname="localhost", timeout=_PATIENCE) as way:
             way.ehlo()
+            number = message.queue_id(letter.raw)
+            if number and way.has_extn("xforward"):  # only for the logs: it does not matter what is said to it
+                way.docmd("XFORWARD", f"IDENT={number}")
             _say(way, "MAIL", f"FROM:<{letter.sender}> BODY=8BITMIME{'' if plain else ' SMTPUTF8'}")
             for recipient in recipients:
                 try:

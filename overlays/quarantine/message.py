@@ -19,6 +19,8 @@ _OURS = (RECIPIENT, SENDER, KIND, FILING)
 _STORED = (*_OURS, "Return-Path", "Delivered-To")  # what agent and store add, and a release takes away
 
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:((?:[^\r\n]|\r?\n[ \t])*)\r?\n")
+# What the box itself wrote into `Received:`; the store says LMTP.
+_NUMBER = re.compile(r"from .*? by \S+ (?:\(Postfix\) )?with (?:UTF8|E)?SMTP\w* id ([0-9A-Za-z.]{6,32})\b")
 _END_OF_HEADER = re.compile(rb"\r?\n\r?\n")
 
 
@@ -76,6 +78,12 @@ def judgement(raw: bytes) -> Judgement:
     """What the filter wrote. Of several the worst counts: a forged one cannot make a message better."""
     scores = [float(text) for text in values(raw, SCORE) if re.fullmatch(r"-?\d{1,9}(\.\d{1,9})?", text)]
     return Judgement(max(scores, default=0.0), virus="virus" in values(raw, VERDICT))
+
+
+def queue_id(raw: bytes) -> str:
+    """What Postfix or the proxy called a message when it came in, for the logs; empty when none of them took it."""
+    found = (_NUMBER.match(trace) for trace in values(raw, "Received"))
+    return next((match[1] for match in found if match), "")
 
 
 def origin(raw: bytes, sender: str) -> Origin:

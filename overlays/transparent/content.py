@@ -15,6 +15,7 @@ from pathlib import Path
 _END = b"\r\n.\r\n"
 _LONGEST_HELD = 64 * 1024  # of a line that has no end; what is longer goes on in pieces
 _BLOCK = 64 * 1024
+_LONGEST_FIELD = 300
 _HEADER_ROOM = 1024 * 1024
 _SUBJECT = re.compile(rb"^subject[ \t]*:[ \t]*", re.IGNORECASE | re.MULTILINE)
 _OURS = re.compile(rb"^x-postern-[^:\r\n]*:[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*", re.IGNORECASE | re.MULTILINE)
@@ -100,6 +101,12 @@ class Content:
         if mark:
             header = _marked(header, mark.encode())
         yield from _stuffed(chain([added + header + body], rest))
+
+    def field(self, name: str) -> str:
+        """A header field as it stands there, on one line and not too long: for the log."""
+        header, _ = _parted(self._split()[0])
+        found = re.search(rb"^%b[ \t]*:((?:[^\r\n]|\r\n[ \t])*)" % name.encode(), header, re.IGNORECASE | re.MULTILINE)
+        return " ".join(found[1].decode("utf-8", "replace").split())[:_LONGEST_FIELD] if found else ""
 
     def close(self) -> None:
         self._file.close()

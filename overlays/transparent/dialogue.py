@@ -11,6 +11,7 @@ refused or kept is never shown to the server (which is sent RSET), and STARTTLS 
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -327,8 +328,8 @@ class Dialogue:
             await self._tell(own(354, "End data with <CR><LF>.<CR><LF>"))
             await self._read(content)
             started = time.monotonic()
-            answer = await self._settle(envelope, content, started + self._limits.answer)
-            self._note(f"{envelope.number}: {answer.decode('utf-8', 'replace').strip()}")
+            fate, answer = await self._settle(envelope, content, started + self._limits.answer)
+            self._note(f"{envelope.number}: {_told(envelope, content, fate, answer)}")
             await self._tell(answer)
         finally:
             content.close()
@@ -345,13 +346,13 @@ class Dialogue:
         content.complete()
         self._client.give_back(after)
 
-    async def _settle(self, envelope: Envelope, content: Content, deadline: float) -> bytes:
-        """The reply to a message that was read to its end."""
+    async def _settle(self, envelope: Envelope, content: Content, deadline: float) -> tuple[Fate, bytes]:
+        """What became of a message that was read to its end, and the reply to it."""
         if content.too_large:
-            return await self._withhold(own(552, "5.3.4 Message too large"))
+            return Fate.REJECT, await self._withhold(own(552, "5.3.4 Message too large"))
         if content.failure:
             self._note(f"{envelope.number}: {content.failure}")
-            return await self._withhold(own(452, "4.3.1 Not enough room, please try again later"))
+            return Fate.DEFER, await self._withhold(own(452, "4.3.1 Not enough room, please try again later"))
         try:
             async with asyncio.timeout(self._limits.judging):
                 verdict = await self._judge.judge(envelope, content)
@@ -360,16 +361,17 @@ class Dialogue:
                     await self._judge.keep(envelope, content, verdict)
         except (Unsure, TimeoutError) as reason:
             self._note(f"{envelope.number}: cannot be judged: {reason or 'it takes too long'}")
-            return await self._withhold(own(451, "4.7.1 Cannot be checked now, please try again later"))
+            return Fate.DEFER, await self._withhold(own(451, "4.7.1 Cannot be checked now, please try again later"))
         match verdict.fate:
             case Fate.REJECT:
-                return await self._withhold(own(550, verdict.text or "5.7.1 Message refused"))
+                answer = await self._withhold(own(550, verdict.text or "5.7.1 Message refused"))
             case Fate.DEFER:
-                return await self._withhold(own(451, verdict.text or "4.7.1 Please try again later"))
+                answer = await self._withhold(own(451, verdict.text or "4.7.1 Please try again later"))
             case Fate.QUARANTINE | Fate.DISCARD:
-                return await self._withhold(own(250, "2.0.0 OK"))
+                answer = await self._withhold(own(250, "2.0.0 OK"))
             case Fate.DELIVER:
-                return await self._deliver(content, verdict, deadline)
+                answer = await self._deliver(content, verdict, deadline)
+        return verdict.fate, answer
 
     def _require_client(self) -> None:
         """A client that is gone hears no answer and sends its message again: it is not to be delivered twice."""
@@ -424,3 +426,16 @@ class Dialogue:
         "VRFY": _pass,
         "EXPN": _pass,
     }
+
+
+def _told(envelope: Envelope, content: Content, fate: Fate, answer: bytes) -> str:
+    """What the journal gets of a message, which the message history is made from."""
+    facts = {
+        "from": envelope.sender,
+        "to": envelope.recipients,
+        "message_id": content.field("Message-ID"),
+        "subject": content.field("Subject"),
+        "fate": fate,
+        "answer": answer.decode("utf-8", "replace").strip(),
+    }
+    return json.dumps(facts)

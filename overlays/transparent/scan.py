@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from overlays.transparent.content import Content
-from overlays.transparent.judge import Client, Envelope, Fate, Unsure, Verdict
+from overlays.transparent.judge import Envelope, Fate, Unsure, Verdict
 from overlays.transparent.words import Address
 
 FILTER = ("127.0.0.1", 11333)
@@ -94,7 +94,7 @@ class Scanner:
                 await _expect(reader, b"250")
             writer.write(b"DATA\r\n")
             await _expect(reader, b"354")
-            for block in content.outgoing(_trace(envelope.client, self.name) + verdict.header):
+            for block in content.outgoing(_trace(envelope, self.name) + verdict.header):
                 writer.write(block)
                 await writer.drain()
             for _ in envelope.recipients:
@@ -150,12 +150,13 @@ async def _expect(reader: asyncio.StreamReader, code: bytes) -> None:
         raise Unsure(f"the quarantine says {line.decode('utf-8', 'replace').strip() or 'nothing'}")
 
 
-def _trace(client: Client, name: str) -> bytes:
+def _trace(envelope: Envelope, name: str) -> bytes:
     """The trace that whoever takes a message leaves; the agent reads the client in it."""
+    client = envelope.client
     helo = client.helo.split()[0] if client.helo.strip() else "unknown"
     tag = "IPv6:" if ip_address(client.address).version == 6 else ""
-    text = f"Received: from {helo} (unknown [{tag}{client.address}])\r\n\tby {name} with SMTP; {formatdate()}\r\n"
-    return text.encode()
+    received = f"Received: from {helo} (unknown [{tag}{client.address}])\r\n\tby {name} with SMTP id {envelope.number}"
+    return f"{received}; {formatdate()}\r\n".encode()
 
 
 def _told(answer: dict[str, Any], fate: Fate) -> str:

@@ -118,6 +118,8 @@ SPOILT = {
     "option of clamd": ("etc/clamav/clamd.conf", "LogTme yes", "clamconf: .*LogTme"),
     "option of freshclam": ("etc/clamav/freshclam.conf", "DatabaseMiror x", "clamconf: .*DatabaseMiror"),
     "decision about spam": ("etc/postern/quarantine.json", "x", "postern-quarantine-agent: "),
+    "option of rsyslog": ("etc/rsyslog.conf", 'global(maxMesageSize="1k")', "rsyslogd: .*maxMesageSize"),
+    "setting of the sender": ("etc/postern/logs.yaml", "typez: []", "postern-logs: .*did you mean types"),
     "rule of sudo": ("etc/sudoers.d/postern", "admin ALL = (root) NOPASWD: ALL", "visudo: .* syntax error"),
 }
 

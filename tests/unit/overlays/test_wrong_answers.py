@@ -370,6 +370,46 @@ WRONG: list[tuple[str, object, str]] = [
     ),
     ("quarantine", {"retention_days": 0}, "quarantine.retention_days: "),
     ("quarantine", {"quota_mib": 0}, "quarantine.quota_mib: "),
+    # logs
+    ("logs", {"server": {"host": "loghost"}}, "logs.server.host: 'loghost' is not a domain name: at least two parts"),
+    ("logs", {"server": {"host": "10.0.0.14"}}, "logs.server.name: is missing: the certificate is checked for a name"),
+    (
+        "logs",
+        {"server": {"host": "10.0.0.1", "name": "log.example.org"}},
+        "logs.server.host: 10.0.0.1 is the box itself (name another machine, or none)",
+    ),
+    (
+        "logs",
+        {"server": {"host": "2001:db8::1", "transport": "udp"}},
+        "logs.server.host: no port, route or gateway leads to 2001:db8::1 (add a gateway for IPv6)",
+    ),
+    (
+        "logs",
+        {"server": {"host": "10.0.0.14", "transport": "tcp", "name": "log.example.org"}},
+        "logs.server.name: tcp has no certificate (choose transport: tls)",
+    ),
+    (
+        "logs",
+        {
+            "server": {
+                "host": "log.example.org",
+                "authority": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----",
+            }
+        },
+        "logs.server.authority: is not a certificate in PEM form: it begins with -----BEGIN CERTIFICATE-----",
+    ),
+    ("logs", {"server": {"host": "log.example.org", "types": []}}, "logs.server.types: nothing would be sent (such as"),
+    (
+        "logs",
+        {"server": {"host": "log.example.org", "types": ["mail"]}},
+        "logs.server.types.0: cannot be 'mail': 'history',",
+    ),
+    (
+        "logs",
+        {"server": {"host": "log.example.org", "level": "debug"}},
+        "logs.server.level: cannot be 'debug': 'emergency',",
+    ),
+    ("logs", {"server": {"host": "log.example.org", "port": 0}}, "logs.server.port: "),
     (
         "quarantine",
         {"report_time": "9 o'clock"},

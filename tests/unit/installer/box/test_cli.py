@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -91,12 +92,42 @@ def test_status_for_people_and_programs(
     capsys.readouterr()
     (box.root / "var/spool/postfix/deferred/A").mkdir(parents=True)
     (box.root / "var/spool/postfix/deferred/A/A1").touch()
+    kept = box.root / "var/vmail/example.com/ann@example.com/Maildir/.Quarantine/new/1"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("a message")
+    os.utime(kept, (0, 0))
     assert run(box, "status", "--json") == 0
     told = json.loads(capsys.readouterr().out)
+    assert told["quarantine"] == {"messages": 1, "size_bytes": 9, "oldest": "1970-01-01T00:00:00+00:00"}
+    assert (told["definitions_days"], told["log_server"]) == (None, None)
     assert (told["stage"], told["mode"], told["name"]) == ("in-service", "gateway", "mx1.example.org")
     assert told["queue"]["deferred"] == 1
     assert told["services"]["postfix"] == "active"
     assert [port["name"] for port in told["ports"]] == list(box.box.profile.port_names)
+
+
+@pytest.mark.parametrize(
+    ("words", "acts"),
+    [
+        ("users add ann@example.com", True),
+        ("settings edit", True),
+        ("factory-reset --keep-mail", True),
+        ("settings show", False),
+        ("quarantine list", False),
+        ("status", False),
+        ("boot", False),
+        ("trace x", False),
+    ],
+)
+def test_acts_are_told_to_the_journal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: str, acts: bool
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(cli, "act", told.append)
+    monkeypatch.setattr(cli, "_dispatch", lambda *_: 0)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert cli.main(words.split()) == 0
+    assert told == [f"root runs: postern {words}"] * acts
 
 
 def test_interrupted(box: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@
 -- verdict in two headers, and is decided for each recipient after the queue.
 
 local lua_maps = require "lua_maps"
+local rspamd_logger = require "rspamd_logger"
 local ucl = require "ucl"
 
 local NEVER = 1000000 -- a score that nothing reaches
@@ -153,21 +154,56 @@ local function decide(task)
   task:cache_set("settings", settings)
 end
 
-local function add_headers(task)
+local function verdict_of(task)
   local all = decided(task)
-  local score = task:get_metric_score()[1]
-  local verdict = "clean"
   if all.encrypted == "quarantine" and task:cache_get("postern_encrypted") then
-    verdict = "virus"
-  elseif all.blocked > 0 or score >= all.tag then
-    verdict = "spam"
+    return "virus"
+  elseif all.blocked > 0 or task:get_metric_score()[1] >= all.tag then
+    return "spam"
   end
+  return "clean"
+end
+
+local function add_headers(task)
   task:set_milter_reply({
     add_headers = {
-      [SCORE] = { value = string.format("%.2f", score), order = 1 },
-      [VERDICT] = { value = verdict, order = 1 },
+      [SCORE] = { value = string.format("%.2f", task:get_metric_score()[1]), order = 1 },
+      [VERDICT] = { value = verdict_of(task), order = 1 },
     },
   })
+end
+
+-- The one line about each message that the journal gets, as JSON. Rspamd's own has what rules found, such as links of the message.
+local MOST_SYMBOLS, MOST_NAMED = 100, 50 -- a line has room for 8 KiB
+local function tell(task)
+  local symbols = {}
+  for index, symbol in ipairs(task:get_symbols_all()) do
+    if index <= MOST_SYMBOLS then
+      symbols[symbol.name] = tonumber(string.format("%.2f", symbol.score or 0))
+    end
+  end
+  local _, _, told = task:has_pre_result()
+  local recipients = {}
+  for index, rcpt in ipairs(task:get_recipients("smtp") or {}) do
+    if index <= MOST_NAMED then
+      table.insert(recipients, rcpt.addr)
+    end
+  end
+  local from = task:get_from("smtp") or {}
+  local ip = task:get_from_ip()
+  local facts = {
+    id = task:get_queue_id(),
+    message_id = task:get_message_id(),
+    client = ip and ip:is_valid() and ip:to_string() or "",
+    from = from[1] and from[1].addr or "",
+    to = recipients,
+    action = task:get_metric_action(),
+    verdict = verdict_of(task),
+    score = string.format("%.2f", task:get_metric_score()[1]),
+    told = told or "",
+    symbols = symbols,
+  }
+  rspamd_logger.messagex(task, "verdict %s", ucl.to_format(facts, "json-compact"))
 end
 
 -- Only what goes to the world is signed: that comes from whom a rule lets relay, or a user. Anybody can write a domain's name.
@@ -178,3 +214,4 @@ rspamd_config:register_symbol({
   name = "POSTERN_DECIDE", type = "prefilter", priority = 10, flags = ALWAYS, callback = decide,
 })
 rspamd_config:register_symbol({ name = "POSTERN_HEADERS", type = "idempotent", flags = ALWAYS, callback = add_headers })
+rspamd_config:register_symbol({ name = "POSTERN_TELL", type = "idempotent", flags = ALWAYS, callback = tell })

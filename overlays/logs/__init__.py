@@ -1,0 +1,1 @@
+"""Concern: what the box says of itself, and who is told."""

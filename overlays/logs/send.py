@@ -1,0 +1,119 @@
+"""Sends the box's records to a log server: reads the journal along, makes records of it, and hands them to rsyslog, who
+keeps them until the server has them. What was handed over is known by its place in the journal."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import socket
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+from hardware.host import documents, files, notify
+from hardware.host.documents import Frozen
+from hardware.host.errors import Refused
+from hardware.host.run import spawn
+from overlays.logs import journal
+from overlays.logs.records import Record, Records
+from overlays.logs.settings import Level, LogType
+from overlays.values import Line
+
+RSYSLOG = "/run/rsyslog/in"
+PLACE = Path("/var/lib/postern-logs/place")  # in the journal [µs since 1970]
+_BEFORE = 6 * 3600  # seconds of the journal that are read again at a start, for messages under way
+_OFTEN = 5.0  # seconds between two notes of the place
+_MAIL, _DAEMON = 2, 3  # syslog's facilities
+
+
+class Configuration(Frozen):
+    """The rendered file."""
+
+    format: Literal[1]
+    host: Line
+    types: tuple[LogType, ...]
+    level: Level
+
+
+class Sender:
+    """Hands records over, each until it is taken."""
+
+    def __init__(self, configuration: Configuration, place: int, to: str = RSYSLOG) -> None:
+        self._configuration = configuration
+        self._to = to
+        self._line: socket.socket | None = None
+        self._begun = self.place = place
+        self._arrived = 0
+        self._records = Records(configuration.types, self._tell)
+
+    def take(self, entry: journal.Entry) -> None:
+        """One more entry. Those up to the place where we began only say what went before."""
+        self._arrived = entry.arrived
+        self._records.take(entry)
+        self.place = max(self.place, entry.arrived)
+
+    def _tell(self, record: Record) -> None:
+        if self._arrived <= self._begun or record.level.number > self._configuration.level.number:
+            return
+        text = line(record, self._configuration.host).encode()
+        while not self._sent(text):
+            time.sleep(1)  # rsyslog is not there; the journal keeps what comes meanwhile
+
+    def _sent(self, text: bytes) -> bool:
+        try:
+            if self._line is None:
+                made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+                made.connect(self._to)
+                self._line = made
+            self._line.send(text)
+        except OSError:
+            if self._line:
+                self._line.close()
+            self._line = None
+            return False
+        return True
+
+
+def line(record: Record, host: str) -> str:
+    """The record by RFC 5424."""
+    facility = _DAEMON if record.type is LogType.EVENT else _MAIL
+    stamp = record.time.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return f"<{facility * 8 + record.level.number}>1 {stamp} {host} postern - {record.type} - {record.pairs}"
+
+
+def serve(configuration: Configuration, place_file: Path = PLACE) -> None:
+    """Send until the process is asked to end, or the journal ends."""
+    place = time.time_ns() // 1000
+    with suppress(OSError, ValueError):  # none yet: what came before is not sent
+        place = int(place_file.read_text())
+    sender = Sender(configuration, place)
+    since = f"--since=@{place // 1_000_000 - _BEFORE}"
+    noted = time.monotonic()
+    with spawn(journal.command("--follow", "--no-tail", since)) as reader:
+        notify.tell("READY=1")
+        try:  # also when systemd ends us
+            for entry in journal.entries(reader.stdout or ()):
+                sender.take(entry)
+                if time.monotonic() - noted > _OFTEN:
+                    files.write(place_file, str(sender.place))
+                    noted = time.monotonic()
+        finally:
+            files.write(place_file, str(sender.place))
+    sys.exit("the journal has come to an end")
+
+
+def main() -> None:
+    """What postern-logs.service runs."""
+    parser = argparse.ArgumentParser(prog="postern-logs", description=__doc__)
+    parser.add_argument("configuration", type=Path, help="the rendered configuration")
+    parser.add_argument("--check", action="store_true", help="only read the configuration")
+    arguments = parser.parse_args()
+    try:
+        configuration = documents.read(arguments.configuration, Configuration)
+    except Refused as refused:
+        sys.exit(str(refused))
+    if not arguments.check:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        serve(configuration)
