@@ -49,7 +49,7 @@ class Hop:
         if "DATA" in self.refuses:
             return self.refuses["DATA"]
         self.took.append((envelope.mail_from or "", envelope.rcpt_tos, envelope.original_content or b""))
-        if self.dies:
+        if self.dies and isinstance(server.transport, asyncio.Transport):
             server.transport.abort()
         return "250 OK"
 
