@@ -102,15 +102,25 @@ end
 -- What is asked about a stranger's mail server. Whom a rule lets relay is none: a client at home, or a user on his way.
 local OF_SERVERS = { "HFILTER_CHECK", "RDNS_CHECK", "SPF_CHECK", "DKIM_CHECK", "DMARC_CHECK", "ARC_CHECK" }
 
+-- The message level of directionality, as `of_message` in overlays/direction.py: a recipient's domain is protected, or the message
+-- goes out. The second word is what is wanted of such messages.
+local function direction_of_message(domain)
+  local row = by_domain[(domain or ""):lower()]
+  if row then
+    return "incoming", row
+  end
+  return "outgoing", outgoing
+end
+
 -- The recipients' wishes in one. `tag` is the lowest score that is spam to anybody, `reject` the one that is too much for all.
 local function whole(task)
   local sender = sender_of(task)
   local all = { tag = NEVER, greylist = NEVER, reject = 0, antivirus = false, blocked = 0, outgoing = false, count = 0, encrypted = policy.encrypted }
   for _, rcpt in ipairs(task:get_recipients("smtp") or {}) do
-    local row = by_domain[(rcpt.domain or ""):lower()] or outgoing
+    local direction, row = direction_of_message(rcpt.domain)
     local how = treatment(row, sender)
     all.count = all.count + 1
-    all.outgoing = all.outgoing or row == outgoing
+    all.outgoing = all.outgoing or direction == "outgoing"
     all.antivirus = all.antivirus or row.wants.antivirus
     if how == "block" then
       all.blocked = all.blocked + 1
