@@ -118,8 +118,13 @@ def parser() -> argparse.ArgumentParser:
     now = verbs.add_parser("report", help="tell everybody now what no report has told yet")
     now.add_argument("--json", action="store_true", help="the same for a program")
 
-    definitions = commands.add_parser("definitions", help="the virus definitions: which, and how old")
-    definitions.add_argument("--json", action="store_true", help="the same for a program")
+    definitions = commands.add_parser("definitions", help="the virus definitions: which, how old; take them from files")
+    definitions.add_argument(
+        "files", nargs="*", type=Path, metavar="FILE", help="take this one: main.cvd, daily.cvd, bytecode.cvd"
+    )
+    definitions.add_argument("--unsigned", action="store_true", help="take one's own, which nobody signed, as well")
+    definitions.add_argument("--remove", nargs="+", default=[], metavar="NAME", help="take one's own away again")
+    definitions.add_argument("--json", action="store_true", help="what there is, for a program")
 
     log = commands.add_parser("log", help="what the box has to say")
     log.add_argument(
@@ -182,9 +187,15 @@ def _dispatch(arguments: argparse.Namespace, places: Places) -> int:
 
         print(status.report(places, as_json=arguments.json))
     elif command == "definitions":
-        from installer.box import definitions
+        from installer.box import definitions, intake
 
-        print(definitions.report(places, as_json=arguments.json))
+        if arguments.files or arguments.remove:
+            if arguments.remove:
+                print(intake.remove(places, arguments.remove))
+            if arguments.files:
+                print(intake.take(places, arguments.files, unsigned=arguments.unsigned))
+        else:
+            print(definitions.report(places, as_json=arguments.json))
     elif command in ("setup", "apply"):
         from installer.box import change
 
