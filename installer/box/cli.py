@@ -126,6 +126,9 @@ def parser() -> argparse.ArgumentParser:
     definitions.add_argument("--remove", nargs="+", default=[], metavar="NAME", help="take one's own away again")
     definitions.add_argument("--json", action="store_true", help="what there is, for a program")
 
+    dkim = commands.add_parser("dkim", help="the DKIM record that each domain's owner publishes")
+    dkim.add_argument("--json", action="store_true", help="the same for a program")
+
     log = commands.add_parser("log", help="what the box has to say")
     log.add_argument(
         "part", nargs="?", choices=("all", "mail", "system"), default="all", help="whose lines (default: all)"
@@ -196,6 +199,10 @@ def _dispatch(arguments: argparse.Namespace, places: Places) -> int:
                 print(intake.take(places, arguments.files, unsigned=arguments.unsigned))
         else:
             print(definitions.report(places, as_json=arguments.json))
+    elif command == "dkim":
+        from installer.box import dkim
+
+        print(dkim.report(places, as_json=arguments.json))
     elif command in ("setup", "apply"):
         from installer.box import change
 
