@@ -129,6 +129,9 @@ def parser() -> argparse.ArgumentParser:
     dkim = commands.add_parser("dkim", help="the DKIM record that each domain's owner publishes")
     dkim.add_argument("--json", action="store_true", help="the same for a program")
 
+    reputation = commands.add_parser("reputation", help="how strangers stand who have sent mail")
+    reputation.add_argument("--json", action="store_true", help="the same for a program")
+
     log = commands.add_parser("log", help="what the box has to say")
     log.add_argument(
         "part", nargs="?", choices=("all", "mail", "system"), default="all", help="whose lines (default: all)"
@@ -203,6 +206,10 @@ def _dispatch(arguments: argparse.Namespace, places: Places) -> int:
         from installer.box import dkim
 
         print(dkim.report(places, as_json=arguments.json))
+    elif command == "reputation":
+        from installer.box import reputation
+
+        print(reputation.report(places, as_json=arguments.json))
     elif command in ("setup", "apply"):
         from installer.box import change
 

@@ -5,6 +5,8 @@
 -- verdict in two headers, and is decided for each recipient after the queue.
 
 local lua_maps = require "lua_maps"
+local lua_redis = require "lua_redis"
+local rspamd_logger = require "rspamd_logger"
 local ucl = require "ucl"
 
 local NEVER = 1000000 -- a score that nothing reaches
@@ -180,6 +182,35 @@ local function add_headers(task)
   })
 end
 
+-- What a stranger's message adds to his past, where the access rules' service looks it up (overlays/access/ledger.py): an hour's hash
+-- of Valkey. Good ones it counts itself.
+local past = policy.reputation and lua_redis.parse_redis_server("postern")
+local KEPT = "46800"
+local function remember(task)
+  local all, ip = decided(task), task:get_from_ip()
+  if not past or all.relayed or task:get_user() or not (ip and ip:is_valid()) then
+    return
+  end
+  local scan = task:cache_get("postern_antivirus")
+  local what
+  if scan and scan.virus then
+    what = "virus"
+  elseif task:get_metric_score()[1] >= all.tag and task:get_metric_action() ~= "soft reject" then -- it comes again
+    what = "spam"
+  else
+    return
+  end
+  local name = ip:get_version() == 4 and tostring(ip) or tostring(ip:apply_mask(64)) .. "/64"
+  local key = string.format("reputation|%s|%d", name, math.floor(os.time() / 3600))
+  local function done(problem)
+    if problem then
+      rspamd_logger.errx(task, "not remembered: %s", problem)
+    end
+  end
+  lua_redis.redis_make_request(task, past, key, true, done, "HINCRBY", { key, what, "1" })
+  lua_redis.redis_make_request(task, past, key, true, done, "EXPIRE", { key, KEPT })
+end
+
 -- Only what goes to the world is signed: that comes from whom a rule lets relay, or a user. Anybody can write a domain's name.
 rspamd_config:add_condition("DKIM_SIGNED", function(task)
   return decided(task).outgoing
@@ -188,3 +219,4 @@ rspamd_config:register_symbol({
   name = "POSTERN_DECIDE", type = "prefilter", priority = 10, flags = ALWAYS, callback = decide,
 })
 rspamd_config:register_symbol({ name = "POSTERN_HEADERS", type = "idempotent", flags = ALWAYS, callback = add_headers })
+rspamd_config:register_symbol({ name = "POSTERN_REPUTATION", type = "idempotent", flags = ALWAYS, callback = remember })
