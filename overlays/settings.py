@@ -143,6 +143,14 @@ class Settings(Frozen):
         return f"lmdb:/run/postern-users/aliases {own}" if self.keeps_mailboxes else own
 
     @property
+    def recipient_checks(self) -> tuple[str, ...]:
+        """What Postfix asks about a recipient beside whether there is one: told to whom it matters, room."""
+        known = "unix:/run/postern-access/policy.sock, timeout=10s, policy_context=known, default_action=DUNNO"
+        told = ("reject_unlisted_recipient", f"check_policy_service {{ {known} }}")
+        room = ("check_policy_service unix:/run/dovecot/quota-status",)
+        return (told if self.filtering.reputation.enabled else ()) + (room if self.keeps_mailboxes else ())
+
+    @property
     def recipient_delimiter(self) -> str:
         """What users may write between their name and a word of their choice. Another server has its own rules."""
         return "+" if self.keeps_mailboxes else ""
@@ -252,6 +260,11 @@ class Settings(Frozen):
         """Whether anybody's messages are scored."""
         off = filtering_concern.Antispam.OFF
         return any(row.chosen.antispam is not off for row in (*self.filtering_rows, self.filtering_outgoing))
+
+    @property
+    def remembers(self) -> bool:
+        """Whether the box remembers who sent what."""
+        return self.judges_spam or self.filtering.reputation.enabled
 
     @property
     def signs(self) -> tuple[Signature, ...]:

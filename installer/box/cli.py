@@ -16,7 +16,7 @@ from installer.apply.places import Places
 from installer.box import caller
 
 COMMAND = "/usr/bin/postern"
-_ACTS = ("setup", "apply", "settings", "certificate", "users", "quarantine", "factory-reset")
+_ACTS = ("setup", "apply", "confirm", "settings", "certificate", "users", "quarantine", "factory-reset")
 PARTS, TYPES = ("all", "mail", "system"), ("history", "event", "antispam", "antivirus")
 OK, FAULT_OF_OURS, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
@@ -129,8 +129,19 @@ def parser() -> argparse.ArgumentParser:
     now = verbs.add_parser("report", help="tell everybody now what no report has told yet")
     now.add_argument("--json", action="store_true", help="the same for a program")
 
-    definitions = commands.add_parser("definitions", help="the virus definitions: which, and how old")
-    definitions.add_argument("--json", action="store_true", help="the same for a program")
+    definitions = commands.add_parser("definitions", help="the virus definitions: which, how old; take them from files")
+    definitions.add_argument(
+        "files", nargs="*", type=Path, metavar="FILE", help="take this one: main.cvd, daily.cvd, bytecode.cvd"
+    )
+    definitions.add_argument("--unsigned", action="store_true", help="take one's own, which nobody signed, as well")
+    definitions.add_argument("--remove", nargs="+", default=[], metavar="NAME", help="take one's own away again")
+    definitions.add_argument("--json", action="store_true", help="what there is, for a program")
+
+    dkim = commands.add_parser("dkim", help="the DKIM record that each domain's owner publishes")
+    dkim.add_argument("--json", action="store_true", help="the same for a program")
+
+    reputation = commands.add_parser("reputation", help="how strangers stand who have sent mail")
+    reputation.add_argument("--json", action="store_true", help="the same for a program")
 
     log = commands.add_parser("log", help="what the box has to say")
     log.add_argument("part", nargs="?", choices=(*PARTS, *TYPES), default="all", help="whose lines (default: all)")
@@ -223,9 +234,23 @@ def _dispatch(arguments: argparse.Namespace, places: Places) -> int:
 
         print(status.report(places, as_json=arguments.json))
     elif command == "definitions":
-        from installer.box import definitions
+        from installer.box import definitions, intake
 
-        print(definitions.report(places, as_json=arguments.json))
+        if arguments.files or arguments.remove:
+            if arguments.remove:
+                print(intake.remove(places, arguments.remove))
+            if arguments.files:
+                print(intake.take(places, arguments.files, unsigned=arguments.unsigned))
+        else:
+            print(definitions.report(places, as_json=arguments.json))
+    elif command == "dkim":
+        from installer.box import dkim
+
+        print(dkim.report(places, as_json=arguments.json))
+    elif command == "reputation":
+        from installer.box import reputation
+
+        print(reputation.report(places, as_json=arguments.json))
     elif command in ("setup", "apply", "confirm", "take-back"):
         from installer.box import change
 

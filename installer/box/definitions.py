@@ -1,4 +1,5 @@
-"""`postern definitions`: which virus definitions the box has and how old they are; and how well its filter is."""
+"""`postern definitions`: which virus definitions the box has, where they come from and how old they are; and how well
+its filter is."""
 
 from __future__ import annotations
 
@@ -9,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from installer.apply.places import Places
+from installer.apply.store import Store
+from overlays.filtering.settings import OFFICIAL_MIRROR, Source
 
 FOLDER = "var/lib/clamav"
 DNS_STATE = "run/rspamd/dns"
@@ -19,14 +22,23 @@ _DATE = "%d %b %Y %H-%M %z"  # as in the head of a .cvd: 24 Nov 2026 09-00 +0000
 _HEAD_BYTES = 512
 
 
+_TEST_SET = "postern-test."
+_OWN = (".hdb", ".hsb", ".ldb", ".ndb")
+_SOURCES = {
+    Source.OFFLINE: "files that `postern definitions FILE` takes",
+    Source.OFFICIAL: f"{OFFICIAL_MIRROR}, fetched by freshclam",
+}
+
+
 @dataclass(frozen=True)
 class Definitions:
-    """One signed set."""
+    """One set. Of one's own ones the version is 0, and `made` is when they were taken."""
 
     name: str
     version: int
     made: str  # ISO 8601
     signatures: int
+    signed: bool = True
 
     @property
     def age(self) -> timedelta:
@@ -35,33 +47,55 @@ class Definitions:
 
 def report(places: Places, *, as_json: bool) -> str:
     """What there is, for a person or a program."""
-    found = list(installed(places))
-    return json.dumps([asdict(one) for one in found], indent=1) if as_json else summary(found)
+    found, origin = list(installed(places)), _origin(places)
+    if as_json:
+        return json.dumps({"source": origin, "sets": [asdict(one) for one in found]}, indent=1)
+    return f"{summary(found)}\nsource: {origin}"
+
+
+def _origin(places: Places) -> str:
+    """Where new ones come from, by the settings in force."""
+    store = Store(places)
+    generation = store.current()
+    if generation is None:
+        return "none before set-up"
+    chosen = store.load(generation)[0].filtering.definitions
+    return _SOURCES.get(chosen.source) or f"the mirror {chosen.mirror}, fetched by freshclam"
 
 
 def installed(places: Places) -> Iterator[Definitions]:
-    """The signed sets on the box. What has no head that can be read is not listed."""
+    """The sets on the box, apart from the test set. What should have a head and has none is not listed."""
+    folder = places.root / FOLDER
     for name in NAMES:
-        path = places.root / FOLDER / name
-        found = read_head(path) if path.is_file() else None
+        found = read_head(folder / name) if (folder / name).is_file() else None
         if found:
             yield found
+    for path in sorted(folder.glob("*")):
+        if path.suffix in _OWN and not path.name.startswith((_TEST_SET, ".")):
+            taken = datetime.fromtimestamp(path.stat().st_mtime, UTC).replace(microsecond=0)
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            number = sum(bool(line.strip()) and not line.startswith("#") for line in lines)
+            yield Definitions(path.name, 0, taken.isoformat(), number, signed=False)
 
 
 def summary(found: list[Definitions]) -> str:
     """The sets for a person, a line each."""
-    lines = [
-        f"{one.name} {one.version} of {one.made[:10]}, {one.age.days} days old, {one.signatures} signatures"
-        for one in found
-    ]
-    return "\n".join(lines or [TEST_SET])
+    lines = [describe(one) for one in found]
+    return "\n".join(lines if any(one.signed for one in found) else [*lines, TEST_SET])
+
+
+def describe(one: Definitions) -> str:
+    if not one.signed:
+        return f"{one.name} taken {one.made[:10]}, not signed by ClamAV, {one.signatures} signatures"
+    return f"{one.name} {one.version} of {one.made[:10]}, {one.age.days} days old, {one.signatures} signatures"
 
 
 def problem(found: list[Definitions]) -> str:
     """What `postern status` complains about; empty when there is nothing."""
-    if not found:
+    signed = [one for one in found if one.signed]
+    if not signed:
         return f"virus definitions: {TEST_SET} (filtering.definitions.source names where to get ClamAV's)"
-    youngest = min(one.age for one in found)
+    youngest = min(one.age for one in signed)
     return f"virus definitions: {youngest.days} days old" if youngest > OLD else ""
 
 

@@ -12,7 +12,7 @@ import asyncio
 import socket
 import sys
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -23,6 +23,7 @@ from hardware.host import documents, notify
 from hardware.host.documents import Frozen
 from hardware.host.errors import Refused
 from hardware.host.log import clean
+from overlays.access.reputation import Limits
 from overlays.access.settings import AccessRule, Action, Request
 from overlays.values import domain_forms
 
@@ -35,6 +36,7 @@ class Rules(Frozen):
 
     format: Literal[1]
     rules: tuple[AccessRule, ...] = ()
+    reputation: Limits | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,10 @@ class Policy:
         _say(f"rule={number} action={rule.action}", attributes, answer)
         return answer
 
+    def has_begun(self, instance: str) -> bool:
+        """Whether a recipient of this transaction was let in before."""
+        return instance in self._begun
+
     def _joined(self, instance: str, answer: Answer) -> str:
         """The answer, if the transaction's recipients before had the same."""
         before = self._begun.get(instance)
@@ -115,7 +121,25 @@ def _say(decision: str, attributes: Mapping[str, str], answer: str) -> None:
     print(f"{decision} {facts} answer={answer.split()[0]}", flush=True)
 
 
-async def _serve_client(policy: Policy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+Answering = Callable[[Mapping[str, str]], Awaitable[str]]
+
+
+def _answering(rules: Rules) -> Answering:
+    """By the rules, and where it is wanted by what clients have done before."""
+    policy = Policy(rules.rules)
+    if rules.reputation:
+        # What it needs to remember takes memory and time to load.
+        from overlays.access.gate import Gate
+
+        return Gate(policy, rules.rules, rules.reputation).answer
+
+    async def answer(attributes: Mapping[str, str]) -> str:
+        return policy.answer(attributes)
+
+    return answer
+
+
+async def _serve_client(answer: Answering, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """One smtpd, which asks on as long as it lives. A request that breaks us ends without an answer: 451."""
     attributes: dict[str, str] = {}
     with suppress(ConnectionError):
@@ -124,16 +148,17 @@ async def _serve_client(policy: Policy, reader: asyncio.StreamReader, writer: as
             if name:
                 attributes[name] = value
                 continue
-            writer.write(f"action={policy.answer(attributes)}\n\n".encode())
+            writer.write(f"action={await answer(attributes)}\n\n".encode())
             await writer.drain()
             attributes = {}
     writer.close()
 
 
-async def serve(policy: Policy, listening: socket.socket) -> None:
+async def serve(rules: Rules, listening: socket.socket) -> None:
     """Answer until the process is asked to end."""
+    answer = _answering(rules)
     server = await asyncio.start_unix_server(
-        lambda reader, writer: _serve_client(policy, reader, writer), sock=listening
+        lambda reader, writer: _serve_client(answer, reader, writer), sock=listening
     )
     await notify.serving()
     server.close()
@@ -146,8 +171,8 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="only read the rules")
     arguments = parser.parse_args()
     try:
-        policy = Policy(documents.read(arguments.rules, Rules).rules)
+        rules = documents.read(arguments.rules, Rules)
     except Refused as refused:
         sys.exit(str(refused))
     if not arguments.check:
-        asyncio.run(serve(policy, socket.socket(fileno=_LISTENING)))
+        asyncio.run(serve(rules, socket.socket(fileno=_LISTENING)))

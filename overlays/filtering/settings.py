@@ -18,6 +18,7 @@ from hardware.host.documents import Frozen
 from hardware.profile import HardwareProfile
 from overlays.values import DomainName, HostLabel, Line, Reason, Sender, sender_kinds
 
+DEFAULT_SCORES = "15, 55 and 80"
 OFFICIAL_MIRROR = "database.clamav.net"
 OFFICIAL_MEMORY_MIB = 3072  # the official definitions take 1.2 GiB, and as much again while they are tried and loaded
 
@@ -118,6 +119,32 @@ class Greylisting(Frozen):
     keep_days: int = Field(10, ge=1, le=60, description="how long one that came again stays known")
 
 
+class Reputation(Frozen):
+    """What a client's own past makes of it: a score from 0 to 100, of what it sent in the last twelve hours.
+
+    Who may relay, or has logged in, has none.
+    """
+
+    enabled: bool = False
+    throttle: int = Field(15, ge=1, le=100, description="the score from which a client may send less than before")
+    tempfail: int = Field(55, ge=1, le=100, description="the score from which it is put off")
+    reject: int = Field(80, ge=1, le=100, description="the score from which it is refused")
+    throttle_percent: int = Field(
+        10, ge=1, le=100, description="how much of its messages of the hour before it may send; one at least"
+    )
+
+    @property
+    def limits_json(self) -> str:
+        return self.model_dump_json(exclude={"enabled"})
+
+    @property
+    def problem(self) -> Reason | None:
+        if self.throttle < self.tempfail < self.reject:
+            return None
+        hint = f"throttle, tempfail and reject rise, such as {DEFAULT_SCORES}"
+        return Reason("filtering.reputation", f"{self.throttle}, {self.tempfail} and {self.reject} do not rise", hint)
+
+
 class Definitions(Frozen):
     """Where virus definitions come from. Offline, the box has a test set until `postern definitions` takes a file."""
 
@@ -143,7 +170,13 @@ class FilteringSettings(Frozen):
     welcome: tuple[Sender, ...] = Field((), description="senders whose mail is never spam")
     block: tuple[Sender, ...] = Field((), description="senders whose mail is refused")
     greylisting: Greylisting = Greylisting()
+    reputation: Reputation = Reputation()
     definitions: Definitions = Definitions()
+
+    @property
+    def reputation_json(self) -> str:
+        """What the access rules' service is told; null where nobody's past counts."""
+        return self.reputation.limits_json if self.reputation.enabled else "null"
 
     @property
     def subject_tag_json(self) -> str:
@@ -175,6 +208,8 @@ class FilteringSettings(Frozen):
                 f"the official definitions need {OFFICIAL_MEMORY_MIB} MiB of memory, and {profile.id} has {memory}",
                 "offline, or a mirror with definitions that fit",
             )
+        if problem := self.reputation.problem:
+            yield problem
         yield from _both(self.welcome, self.block, "filtering")
 
 

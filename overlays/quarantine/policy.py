@@ -12,6 +12,8 @@ from pathlib import Path
 
 from hardware.host.documents import Frozen
 from hardware.parts import OperationMode
+from overlays import direction
+from overlays.direction import Direction
 from overlays.quarantine.settings import LoginProtocol, LoginTls
 
 POLICY = Path("/etc/postern/quarantine.json")
@@ -119,10 +121,10 @@ class Policy(Frozen):
         return "Bulk" if self.keeps_mailboxes else "Quarantine"
 
     def of(self, recipient: str) -> DomainPolicy:
-        return self.domains.get(domain_of(recipient), self.others)
+        return self.domains[domain_of(recipient)] if self.protects(recipient) else self.others
 
     def protects(self, recipient: str) -> bool:
-        return domain_of(recipient) in self.domains
+        return direction.of_message(domain_of(recipient), self.domains) is Direction.INCOMING
 
     def owner_of(self, recipient: str) -> str:
         """Whose mailbox keeps mail to this address: its own, where its name can be a folder's."""

@@ -22,6 +22,7 @@ from typing import Literal
 from hardware.host import documents, notify
 from hardware.host.documents import Frozen
 from hardware.host.errors import Refused
+from overlays import direction
 from overlays.transparent.dialogue import Dialogue, Limits, Rules, Starttls
 from overlays.transparent.judge import Judge
 from overlays.transparent.scan import Scanner, Spam, Unfiltered
@@ -113,8 +114,8 @@ class Proxy:
             self._limits,
             lambda text: log.info("%s: %s", number, text),
         )
-        direction = "incoming" if meant[0] in self._configuration.servers else "outgoing"
-        log.info("%s: %s from %s to %s", number, direction, client[0], meant[0])
+        way = direction.of_connection(meant[0], self._configuration.servers)
+        log.info("%s: %s from %s to %s", number, way, client[0], meant[0])
         task = asyncio.get_running_loop().create_task(dialogue.run())
         self._sessions[task] = dialogue
         self._clients[client[0]] += 1

@@ -16,6 +16,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+from overlays import direction
+from overlays.direction import Direction
 from overlays.transparent.content import Content
 from overlays.transparent.judge import Envelope, Fate, Unsure, Verdict
 from overlays.transparent.words import Address
@@ -60,7 +62,8 @@ class Scanner:
 
     def group(self, recipient: Address) -> str:
         """Each protected domain is a group of its own, and the rest of the world is one."""
-        return recipient.domain if recipient.domain in self.spam else ""
+        incoming = direction.of_message(recipient.domain, self.spam) is Direction.INCOMING
+        return recipient.domain if incoming else ""
 
     async def judge(self, envelope: Envelope, content: Content) -> Verdict:
         answer = await _checked(envelope, content)

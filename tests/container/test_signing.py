@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -31,16 +34,15 @@ def signing(root: Path, peers: Peers) -> Iterator[Lab]:
         yield made
 
 
-def record(of: Lab) -> str:
-    """What the domain's owner publishes."""
-    (key,) = of.box.var.glob("lib/postern/device/dkim/*example.net*")
-    public = of.box.run("openssl", "pkey", "-in", "/" + str(Path("var", key.relative_to(of.box.var))), "-pubout").stdout
-    return f"v=DKIM1; k=rsa; p={''.join(public.splitlines()[1:-1])}"
+def told(of: Lab) -> dict[str, str]:
+    """What the box says of the record that example.net's owner publishes."""
+    (one,) = json.loads(of.box.run("postern", "dkim", "--json").stdout)
+    return {str(name): str(value) for name, value in one.items()}
 
 
 def verifies(of: Lab, content: bytes) -> bool:
     (of.folder / "signed").write_bytes(content)
-    words = ("-c", _VERIFY, "box._domainkey.example.net.", record(of), host_path(of.folder / "signed"))
+    words = ("-c", _VERIFY, "box._domainkey.example.net.", told(of)["value"], host_path(of.folder / "signed"))
     return run.run(of.peers.command("python3", *words)).stdout.strip() == "True"
 
 
@@ -64,3 +66,48 @@ def test_nothing_else_is_signed(signing: Lab, sender: str, subject: str) -> None
     assert send(signing, letter(subject, sender=sender).as_bytes(), recipient, sender=sender, client=client) == "250"
     (content,) = delivered(signing, subject)
     assert b"DKIM-Signature" not in content
+
+
+@contextmanager
+def name_server(of: Lab, address: str, *strings: str) -> Iterator[None]:
+    """The box asks another name server, which has one TXT record."""
+    asked = of.box.path("etc/resolv.conf")
+    before = asked.read_text()
+    argv = of.peers.command(
+        *("dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--user=root", "--group=root", "--pid-file="),
+        *(f"--listen-address={address}", "--bind-interfaces", "--local=/#/"),
+        "--txt-record=" + ",".join(("box._domainkey.example.net", *strings)),
+        namespace=of.outside.namespace,
+    )
+    of.outside.host(f"{address}/24")
+    with run.spawn(argv, log=of.folder / "dkim-dns.log"):
+        until(lambda: of.outside.answers(address, 53), "the name server", (of.folder / "dkim-dns.log").read_text)
+        asked.write_text(f"nameserver {address}\n")
+        try:
+            yield
+        finally:
+            asked.write_text(before)
+
+
+def test_the_record_is_told_with_what_dns_says_of_it(signing: Lab) -> None:
+    one = told(signing)
+    assert (one["name"], one["type"], one["published"]) == ("box._domainkey.example.net", "TXT", "missing")
+    assert "example.net is NOT PUBLISHED" in signing.box.run("postern", "dkim").stdout
+    # As a zone file has it: the strings between quotes are the value.
+    name, _, kind, _, *strings, _ = shlex.split(one["zone"])
+    assert (name, kind, "".join(strings)) == (f"{one['name']}.", "TXT", one["value"])
+    with name_server(signing, "192.0.2.54", *strings):
+        assert told(signing)["published"] == "right"
+        assert "example.net is published\n" in signing.box.run("postern", "dkim").stdout
+    with name_server(signing, "192.0.2.55", "v=DKIM1; p=MIIBIjAN"):
+        assert told(signing)["published"] == "other"
+
+
+def test_dns_that_does_not_answer_is_no_answer(signing: Lab) -> None:
+    asked = signing.box.path("etc/resolv.conf")
+    before = asked.read_text()
+    asked.write_text("nameserver 192.0.2.99\n")
+    try:
+        assert told(signing)["published"] == "unknown"
+    finally:
+        asked.write_text(before)

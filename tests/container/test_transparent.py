@@ -85,6 +85,11 @@ def encrypted(client: Client) -> ssl.SSLSocket:
     return client.sock
 
 
+def last_words(of: Bridged) -> str:
+    """What the proxy said last."""
+    return of.box.journal("--unit=postern-proxy", "--lines=8")
+
+
 def issued_to(line: ssl.SSLSocket) -> bytes:
     return line.getpeercert(binary_form=True) or b""
 
@@ -227,6 +232,17 @@ def test_a_message_to_the_world_by_way_of_a_protected_server_is_outgoing(closed:
     assert send(closed.hosts.client(SERVER), virus, "tom@outside.example")[0] == 550
     assert send(closed.hosts.client(SERVER), letter("by the server", REFUSED), "tom@outside.example")[0] == 250
     assert len(got(closed.hosts.server, "by the server")) == 1
+    assert f"incoming from {STRANGER} to {SERVER}" in last_words(closed)
+
+
+def test_a_message_to_a_protected_domain_by_way_of_the_world_is_incoming(closed: Bridged) -> None:
+    """An outgoing connection: its destination is nobody's protected server. Its message is incoming all the same."""
+    for recipient, code in ((ANN, 550), ("tom@outside.example", 250)):
+        client = closed.hosts.client(WORLD, INSIDER, closed.hosts.inside)
+        assert send(client, letter("by the world", REFUSED), recipient)[0] == code
+        assert f"outgoing from {INSIDER} to {WORLD}" in last_words(closed)
+    (message,) = got(closed.hosts.world, "by the world")
+    assert message.recipients == ("tom@outside.example",)
 
 
 def test_decrypted_where_it_shall_be(closed: Bridged) -> None:

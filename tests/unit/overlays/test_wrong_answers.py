@@ -454,6 +454,12 @@ WRONG: list[tuple[str, object, str]] = [
     ),
     ("filtering", {"encrypted": "open"}, "filtering.encrypted: cannot be 'open': 'deliver', 'quarantine' or 'reject'"),
     ("filtering", {"greylisting": {"period_minutes": 0}}, "filtering.greylisting.period_minutes: "),
+    ("filtering", {"reputation": {"reject": 101}}, "filtering.reputation.reject: "),
+    (
+        "filtering",
+        {"reputation": {"throttle": 55}},
+        "filtering.reputation: 55, 55 and 80 do not rise (throttle, tempfail and reject rise, such as 15, 55 and 80)",
+    ),
     (
         "filtering",
         {"welcome": ["everybody"]},

@@ -25,7 +25,7 @@ def put(places: Places, name: str, made: datetime) -> None:
 
 def test_a_test_set_is_called_one(places: Places) -> None:
     (places.root / "var/lib/clamav/postern-test.hdb").write_text("x")
-    assert definitions.report(places, as_json=False) == definitions.TEST_SET
+    assert definitions.report(places, as_json=False) == f"{definitions.TEST_SET}\nsource: none before set-up"
     assert "protects from nothing" in definitions.problem([])
 
 

@@ -5,6 +5,7 @@
 -- verdict in two headers, and is decided for each recipient after the queue.
 
 local lua_maps = require "lua_maps"
+local lua_redis = require "lua_redis"
 local rspamd_logger = require "rspamd_logger"
 local ucl = require "ucl"
 
@@ -103,15 +104,25 @@ end
 -- What is asked about a stranger's mail server. Whom a rule lets relay is none: a client at home, or a user on his way.
 local OF_SERVERS = { "HFILTER_CHECK", "RDNS_CHECK", "SPF_CHECK", "DKIM_CHECK", "DMARC_CHECK", "ARC_CHECK" }
 
+-- The message level of directionality, as `of_message` in overlays/direction.py: a recipient's domain is protected, or the message
+-- goes out. The second word is what is wanted of such messages.
+local function direction_of_message(domain)
+  local row = by_domain[(domain or ""):lower()]
+  if row then
+    return "incoming", row
+  end
+  return "outgoing", outgoing
+end
+
 -- The recipients' wishes in one. `tag` is the lowest score that is spam to anybody, `reject` the one that is too much for all.
 local function whole(task)
   local sender = sender_of(task)
   local all = { tag = NEVER, greylist = NEVER, reject = 0, antivirus = false, blocked = 0, outgoing = false, count = 0, encrypted = policy.encrypted }
   for _, rcpt in ipairs(task:get_recipients("smtp") or {}) do
-    local row = by_domain[(rcpt.domain or ""):lower()] or outgoing
+    local direction, row = direction_of_message(rcpt.domain)
     local how = treatment(row, sender)
     all.count = all.count + 1
-    all.outgoing = all.outgoing or row == outgoing
+    all.outgoing = all.outgoing or direction == "outgoing"
     all.antivirus = all.antivirus or row.wants.antivirus
     if how == "block" then
       all.blocked = all.blocked + 1
@@ -206,6 +217,35 @@ local function tell(task)
   rspamd_logger.messagex(task, "verdict %s", ucl.to_format(facts, "json-compact"))
 end
 
+-- What a stranger's message adds to his past, where the access rules' service looks it up (overlays/access/ledger.py): an hour's hash
+-- of Valkey. Good ones it counts itself.
+local past = policy.reputation and lua_redis.parse_redis_server("postern")
+local KEPT = "46800"
+local function remember(task)
+  local all, ip = decided(task), task:get_from_ip()
+  if not past or all.relayed or task:get_user() or not (ip and ip:is_valid()) then
+    return
+  end
+  local scan = task:cache_get("postern_antivirus")
+  local what
+  if scan and scan.virus then
+    what = "virus"
+  elseif task:get_metric_score()[1] >= all.tag and task:get_metric_action() ~= "soft reject" then -- it comes again
+    what = "spam"
+  else
+    return
+  end
+  local name = ip:get_version() == 4 and tostring(ip) or tostring(ip:apply_mask(64)) .. "/64"
+  local key = string.format("reputation|%s|%d", name, math.floor(os.time() / 3600))
+  local function done(problem)
+    if problem then
+      rspamd_logger.errx(task, "not remembered: %s", problem)
+    end
+  end
+  lua_redis.redis_make_request(task, past, key, true, done, "HINCRBY", { key, what, "1" })
+  lua_redis.redis_make_request(task, past, key, true, done, "EXPIRE", { key, KEPT })
+end
+
 -- Only what goes to the world is signed: that comes from whom a rule lets relay, or a user. Anybody can write a domain's name.
 rspamd_config:add_condition("DKIM_SIGNED", function(task)
   return decided(task).outgoing
@@ -215,3 +255,4 @@ rspamd_config:register_symbol({
 })
 rspamd_config:register_symbol({ name = "POSTERN_HEADERS", type = "idempotent", flags = ALWAYS, callback = add_headers })
 rspamd_config:register_symbol({ name = "POSTERN_TELL", type = "idempotent", flags = ALWAYS, callback = tell })
+rspamd_config:register_symbol({ name = "POSTERN_REPUTATION", type = "idempotent", flags = ALWAYS, callback = remember })
