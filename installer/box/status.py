@@ -13,7 +13,7 @@ from hardware.host.run import Failed, run
 from installer.apply import services
 from installer.apply.places import Places, Stage
 from installer.apply.store import Generation, Store
-from installer.box import definitions
+from installer.box import definitions, queue
 from installer.box.certificate import Shown, shown
 from installer.update import slots
 from overlays import render
@@ -47,6 +47,7 @@ class Status:
     ports: tuple[PortStatus, ...]
     services: dict[str, str]
     queue: dict[str, int]
+    waiting: dict[str, int]  # why recipients wait, and how many do
     certificate: Shown | None
     disk_mib: int
     disk_free_mib: int
@@ -88,6 +89,7 @@ def look(places: Places) -> Status:
         ports=_ports(places.root, profile.port_names if profile else ()),
         services=_services(settings),
         queue=_queue(places.root),
+        waiting=queue.waiting(),
         certificate=certificate,
         disk_mib=disk.total >> 20,
         disk_free_mib=disk.free >> 20,
@@ -121,11 +123,16 @@ def _lines(status: Status) -> list[str]:
             "Queue",
             f"{sum(status.queue.values())} ({', '.join(f'{count} {name}' for name, count in status.queue.items())})",
         ),
+        *(("Waiting" if not index else "", _wait(*one)) for index, one in enumerate(status.waiting.items())),
         ("Certificate", _until(status.certificate)),
         ("Data disk", f"{status.disk_free_mib} of {status.disk_mib} MiB free"),
         *(("Problems" if not index else "", problem) for index, problem in enumerate(status.problems)),
     ]
     return [f"{label:11} {text}".rstrip() for label, text in rows]
+
+
+def _wait(reason: str, recipients: int) -> str:
+    return f"{recipients} {'recipient' if recipients == 1 else 'recipients'}: {reason}"
 
 
 def _until(certificate: Shown | None) -> str:
