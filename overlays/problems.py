@@ -13,6 +13,7 @@ from overlays.domains import settings as domains_concern
 from overlays.filtering import settings as filtering_concern
 from overlays.network.settings import MAILBOX_SERVICES, PortService, path_of
 from overlays.settings import Secrets, Settings
+from overlays.smarthost import settings as smarthost_concern
 from overlays.transparent import settings as transparent_concern
 from overlays.users import settings as users_concern
 from overlays.values import AnyAddress, Reason
@@ -48,6 +49,7 @@ def _reasons(settings: Settings, profile: HardwareProfile, secrets: Secrets | No
     yield from _queue(settings, profile)
     yield from domains_concern.problems(settings.domains)
     yield from access_concern.problems(settings.access)
+    yield from smarthost_concern.problems(settings.smarthost, secrets.smarthost if secrets else None)
     yield from web_concern.problems(settings.web, secrets.web if secrets else None)
     yield from settings.filtering.problems(profile)
     yield from settings.quarantine.problems()
@@ -156,6 +158,11 @@ def _servers(settings: Settings) -> Iterator[Reason]:
             )
         elif not isinstance(domain.server, str | None) and not network.leads_to(domain.server):
             yield _unreachable(path, domain.server)
+    hop = settings.smarthost
+    if hop and (hop.host in network.addresses or hop.host == fqdn):
+        yield Reason("smarthost.host", f"{hop.host} is the box itself: its mail would go in circles", "name another")
+    elif hop and not isinstance(hop.host, str) and not network.leads_to(hop.host):
+        yield _unreachable("smarthost.host", hop.host)
     for index, server in enumerate(settings.clock.ntp):
         path = f"clock.ntp.{index}"
         if server in network.addresses or server == fqdn:
@@ -198,14 +205,17 @@ def _names_need_dns(settings: Settings) -> Iterator[Reason]:
     for index, server in enumerate(settings.clock.ntp):
         if isinstance(server, str):
             yield Reason(f"clock.ntp.{index}", f"{server} is a name, and there is no name server", hint)
+    if settings.smarthost and isinstance(settings.smarthost.host, str):
+        yield Reason("smarthost.host", f"{settings.smarthost.host} is a name, and there is no name server", hint)
     for index, rule in enumerate(settings.access):
-        if rule.action is access_concern.Action.RELAY:
+        if rule.action is access_concern.Action.RELAY and settings.asks_the_world:
             yield Reason(f"access.{index}", "relays to the world, which needs a name server", "set network.dns")
     if settings.updates_definitions:
         yield Reason("filtering.definitions.source", "is a name on the net, and there is no name server", hint)
     for service in (PortService.SUBMISSION, PortService.SUBMISSIONS):
-        if settings.network.allowing(service):
+        if settings.network.allowing(service) and settings.asks_the_world:
             yield Reason("network.dns", f"{service} sends to the world, which needs a name server", "set network.dns")
     postmaster = settings.mailhost.postmaster
-    if postmaster and postmaster.rpartition("@")[2] not in {domain.name for domain in settings.domains}:
+    outside = postmaster and postmaster.rpartition("@")[2] not in {domain.name for domain in settings.domains}
+    if outside and settings.asks_the_world:
         yield Reason("mailhost.postmaster", f"{postmaster} is outside, which needs a name server", "set network.dns")

@@ -23,6 +23,7 @@ from overlays.mailhost.settings import MailhostSettings
 from overlays.network.settings import BRIDGE, NetworkSettings, Port, PortPlan, PortService
 from overlays.quarantine.policy import COMMANDS, DomainPolicy, LoginServer, Policy, Senders, SpamAction
 from overlays.quarantine.settings import Login, LoginProtocol, LoginTls, QuarantineSettings
+from overlays.smarthost import settings as smarthost_concern
 from overlays.transparent import settings as transparent_concern
 from overlays.users import settings as users_concern
 from overlays.values import AnyNetwork, Mailbox, sender_kinds
@@ -68,6 +69,9 @@ class Settings(Frozen):
     mailhost: MailhostSettings
     domains: tuple[Domain, ...] = ()
     access: tuple[access_concern.AccessRule, ...] = ()
+    smarthost: smarthost_concern.SmartHost | None = Field(
+        None, description="who takes mail to the world; without one the box brings it to each recipient's server itself"
+    )
     web: web_concern.WebSettings = web_concern.WebSettings()
     filtering: filtering_concern.FilteringSettings = filtering_concern.FilteringSettings()
     quarantine: QuarantineSettings = QuarantineSettings()
@@ -305,6 +309,26 @@ class Settings(Frozen):
         return 4 * self.mailhost.message_size_mib
 
     @property
+    def world_transport(self) -> str:
+        """Which of Postfix's programs brings mail to the world."""
+        return "smarthost" if self.smarthost else "smtp"
+
+    @property
+    def world_next_hop(self) -> str:
+        """Who takes mail to the world; empty where it is each recipient's own server."""
+        return self.smarthost.next_hop if self.smarthost else ""
+
+    @property
+    def smarthost_authorities(self) -> list[str]:
+        """The lines of the file with those who may sign the smart host's certificate."""
+        return self.smarthost.authority_lines if self.smarthost else []
+
+    @property
+    def asks_the_world(self) -> bool:
+        """Whether mail to the world needs DNS: a smart host that is known by its address does not."""
+        return self.smarthost is None or isinstance(self.smarthost.host, str)
+
+    @property
     def relaying_networks(self) -> tuple[AnyNetwork | str, ...]:
         return access_concern.relaying(self.access)
 
@@ -314,6 +338,7 @@ class Secrets(Frozen):
 
     format: Literal[1] = Field(description="the number of this format")
     admin: AdminSecrets | None = Field(None, description="without it only an SSH key gets in")
+    smarthost: smarthost_concern.SmartHostSecrets = smarthost_concern.SmartHostSecrets()
     web: web_concern.WebSecrets = web_concern.WebSecrets()
     users: dict[Mailbox, users_concern.UserSecrets] = Field({}, description="by the user's address")
 

@@ -255,13 +255,14 @@ def _as_text(reader: Any, example: str) -> tuple[Any, ...]:
     )
 
 
-def _text_of(secret: SecretStr | None) -> str | None:
+def text_of(secret: SecretStr | None) -> str | None:
+    """A secret as it is, for the secrets file."""
     return secret.get_secret_value() if secret else None
 
 
 OneOrMore = _OneOrMore()
 # Hidden in repr and str; written out only where JSON or YAML is made of it, which is the secrets file.
-Secret = Annotated[SecretStr, PlainSerializer(_text_of, return_type=str, when_used="json")]
+Secret = Annotated[SecretStr, PlainSerializer(text_of, return_type=str, when_used="json")]
 Line = Annotated[str, AfterValidator(one_line)]
 HostLabel = Annotated[str, *_as_text(read_label, "mx1")]
 DomainName = Annotated[str, *_as_text(read_domain, "example.com")]

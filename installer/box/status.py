@@ -16,7 +16,7 @@ from installer.apply import services, space
 from installer.apply.places import Places, Stage
 from installer.apply.space import Space
 from installer.apply.store import Generation, Store
-from installer.box import definitions
+from installer.box import definitions, queue
 from installer.box.certificate import Shown, shown
 from installer.box.definitions import Definitions
 from installer.update import slots
@@ -65,6 +65,7 @@ class Status:
     definitions: tuple[Definitions, ...]
     definitions_days: int | None  # how old the youngest is
     log_server: str | None
+    waiting: dict[str, int]  # why recipients wait, and how many do
     certificate: Shown | None
     disk_mib: int
     disk_free_mib: int
@@ -116,6 +117,7 @@ def look(places: Places) -> Status:
         definitions=installed,
         definitions_days=min((one.age.days for one in installed), default=None),
         log_server=str(settings.logs.server) if settings and settings.logs.server else None,
+        waiting=queue.waiting(),
         certificate=certificate,
         disk_mib=disk.total >> 20,
         disk_free_mib=disk.free >> 20,
@@ -150,6 +152,7 @@ def _lines(status: Status) -> list[str]:
             "Queue",
             f"{sum(status.queue.values())} ({', '.join(f'{count} {name}' for name, count in status.queue.items())})",
         ),
+        *(("Waiting" if not index else "", _wait(*one)) for index, one in enumerate(status.waiting.items())),
         ("Quarantine", _kept(status.quarantine)),
         *(("Definitions" if not index else "", text) for index, text in enumerate(_definitions(status))),
         ("Log server", status.log_server or "none"),
@@ -169,6 +172,10 @@ def _kept(kept: Kept) -> str:
 
 def _definitions(status: Status) -> list[str]:
     return definitions.summary(list(status.definitions)).splitlines()
+
+
+def _wait(reason: str, recipients: int) -> str:
+    return f"{recipients} {'recipient' if recipients == 1 else 'recipients'}: {reason}"
 
 
 def _until(certificate: Shown | None) -> str:

@@ -15,6 +15,17 @@ from hardware.host.errors import Problem, Refused
 from hardware.parts import OperationMode
 from hardware.profile import HardwareProfile
 from installer.wizard import FACTORY_ADDRESS
+from installer.wizard.typed import (
+    Filter,
+    Login,
+    SmartHost,
+    Smtp,
+    filter_of,
+    login_of,
+    number,
+    smarthost_of,
+    smtp_of,
+)
 from overlays.problems import problems
 from overlays.settings import Secrets, Settings, parse_answers, parse_secrets
 
@@ -37,6 +48,7 @@ class Domain(Frozen):
     server: str = ""
     port: str = "25"
     verify: str = "smtp"
+    login: Login = Login()
 
     @property
     def way(self) -> str:
@@ -78,8 +90,17 @@ class Draft(Frozen):
     new_user: User = User()
     fail: str = "closed"  # transparent mode: what the proxy does
     starttls: str = "terminate"
+    smtp: dict[str, Smtp] = Field({})  # at the ports of the bridge; one that is not here has the defaults
+    filters: dict[str, Filter] = Field(  # by direction
+        {
+            "incoming": Filter(antispam="medium", antivirus="on", spam="quarantine"),
+            "outgoing": Filter(antispam="off", antivirus="on", spam="quarantine"),
+        }
+    )
+    smarthost: SmartHost = SmartHost()
     password: str = Field("", exclude=True, repr=False)
     user_passwords: dict[str, str] = Field({}, exclude=True, repr=False)
+    smarthost_password: str = Field("", exclude=True, repr=False)
     secrets: Secrets | None = Field(None, exclude=True, repr=False)
 
     def but(self, **changes: Any) -> Draft:
@@ -116,10 +137,10 @@ class Draft(Frozen):
         """The draft as the tree of an answer file."""
         before = self.before.model_dump(mode="json", exclude_defaults=True) if self.before else {}
         ports = {name: _port(port) for name, port in self.ports.items() if port.addresses}
-        if self.bridges:  # what is done with SMTP at its ports is asked on no page
-            known_ports = before.get("network", {}).get("ports", {})
-            ports |= {name: {"smtp": port["smtp"]} for name, port in known_ports.items() if "smtp" in port} | ports
+        if self.bridges:
+            ports |= {name: {"smtp": typed.document()} for name, typed in self.smtp.items()} | ports
         bridge = _port(self.bridge) if self.bridges else None
+        directions = self.filters.items()
         asked: dict[str, dict[str, Any]] = {
             "admin": {"keys": list(self.keys)},
             "network": {
@@ -130,8 +151,14 @@ class Draft(Frozen):
             },
             "clock": {"timezone": self.timezone, "ntp": self.ntp.split()},
             "mailhost": {"host_name": self.host_name, "local_domain": self.local_domain},
+            "filtering": {
+                way: before.get("filtering", {}).get(way, {}) | typed.document() for way, typed in directions
+            },
         }
-        merged = {concern: before.get(concern, {}) | values for concern, values in asked.items()}
+        if self.smarthost.host:
+            asked["smarthost"] = self.smarthost.document()
+        before = before if self.smarthost.host else before | {"smarthost": None}
+        merged = {concern: (before.get(concern) or {}) | values for concern, values in asked.items()}
         known = {domain["name"]: domain for domain in before.get("domains", [])}
         rows: dict[str, Any] = {"domains": [known.get(domain.name, {}) | _domain(domain) for domain in self.domains]}
         if self.keeps_mailboxes:
@@ -155,11 +182,16 @@ class Draft(Frozen):
         typed = {"admin": {"password": self.password}} if self.password or self.secrets is None else {}
         passwords = {user.address: self.user_passwords.get(user.address) for user in self.users if self.keeps_mailboxes}
         users = {"users": {address: {"password": password} for address, password in passwords.items() if password}}
-        return parse_secrets(json.dumps({"format": 1} | kept | typed | users), SOURCE)
+        relay = {"smarthost": {"password": self.smarthost_password}} if self.smarthost_password else {}
+        return parse_secrets(json.dumps({"format": 1} | kept | typed | users | relay), SOURCE)
 
     def has_password(self) -> bool:
         """Whether the box will have an administrator's password."""
         return bool(self.password) or (self.secrets is not None and self.secrets.has_password)
+
+    def has_smarthost_password(self) -> bool:
+        """Whether the box could log in at the smart host."""
+        return bool(self.smarthost_password or (self.secrets and self.secrets.smarthost.password))
 
     def may_keep_password(self) -> bool:
         """Whether an empty answer keeps what is there: a password, or on a box with keys alone the lack of one."""
@@ -205,13 +237,17 @@ def draft_of(settings: Settings, secrets: Secrets | None, ports: Sequence[str]) 
         domains=tuple(_typed(domain) for domain in tree["domains"]),
         fail=tree["transparent"]["fail"],
         starttls=tree["transparent"]["starttls"],
+        smtp={name: smtp_of(port["smtp"]) for name, port in network["ports"].items() if port["smtp"]},
+        filters={direction: filter_of(tree["filtering"][direction]) for direction in ("incoming", "outgoing")},
+        smarthost=smarthost_of(tree["smarthost"]),
         secrets=secrets,
     )
 
 
 def _typed(domain: dict[str, Any]) -> Domain:
     """A domain as somebody would have typed it; one that the box serves itself names no server."""
-    return Domain(**{name: str(domain[name]) for name in Domain.model_fields if domain.get(name) is not None})
+    texts = {name: str(domain[name]) for name in ("name", "server", "port", "verify") if domain[name] is not None}
+    return Domain(**texts, login=login_of(domain["login"]))
 
 
 def _typed_port(port: dict[str, Any]) -> Port:
@@ -240,10 +276,9 @@ def _port(port: Port) -> dict[str, Any]:
 
 def _user(user: User) -> dict[str, Any]:
     made: dict[str, Any] = {"address": user.address, "name": user.name, "aliases": user.aliases.split()}
-    quota = int(user.quota_mib) if user.quota_mib.isdecimal() else user.quota_mib
-    return made | ({"quota_mib": quota} if user.quota_mib else {})
+    return made | ({"quota_mib": number(user.quota_mib)} if user.quota_mib else {})
 
 
 def _domain(domain: Domain) -> dict[str, Any]:
-    port = int(domain.port) if domain.port.isdecimal() else domain.port
-    return {"name": domain.name, "server": domain.server, "port": port, "verify": domain.verify}
+    made = {"name": domain.name, "server": domain.server, "port": number(domain.port), "verify": domain.verify}
+    return made | {"login": domain.login.document()}

@@ -9,7 +9,19 @@ from hardware.host.errors import Problem, Refused
 from hardware.profile import HardwareProfile
 from installer.wizard.asking import sentence
 from installer.wizard.draft import Draft
-from installer.wizard.pages import admin, clock, domains, mailhost, mode, network, review, transparent, users
+from installer.wizard.pages import (
+    admin,
+    clock,
+    domains,
+    filtering,
+    mailhost,
+    mode,
+    network,
+    review,
+    smarthost,
+    transparent,
+    users,
+)
 from installer.wizard.pages.review import Action
 from installer.wizard.ui import Ui, Way
 from overlays.settings import Secrets, Settings
@@ -38,8 +50,10 @@ def screens(draft: Draft) -> dict[str, Ask]:
         "clock": clock.ask,
         "mail host": mailhost.ask,
         "domains": domains.ask,
-        **({"transparent": transparent.ask} if draft.bridges else {}),
+        **(dict(transparent.screens(draft)) if draft.bridges else {}),
         **({"users": users.ask} if draft.keeps_mailboxes else {}),
+        **dict(filtering.screens()),
+        "smart host": smarthost.ask,
     }
 
 
@@ -97,4 +111,6 @@ def objections(draft: Draft, profile: HardwareProfile) -> list[str]:
     except Refused as refused:
         unset = Problem("", "administrator", "the password has to be typed again", "it is never stored with a draft")
         found = [*found, *(refused.problems if draft.password else [unset])]
+    if draft.smarthost.host and draft.smarthost.user and not draft.has_smarthost_password():
+        found = [*found, Problem("", "smart host", "the password has to be typed", "it is never stored with a draft")]
     return [sentence(problem, problem.path) for problem in found]

@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from aiosmtpd.smtp import SMTP, Envelope, Session
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from hardware.host import run
 from tests.container.box import until
@@ -23,6 +23,7 @@ from tests.container.network import Segment
 
 _LARGEST = 64 << 20
 _LONGEST_LINE = 1 << 20
+_TLS_FROM_THE_START = 465
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Message:
     tls: bool
     content: bytes
     client: str  # the address that it came from
+    user: str  # who was logged in; nobody: empty
 
 
 class MailServer:
@@ -65,6 +67,10 @@ class MailServer:
     def log(self) -> str:
         return (self._folder / "log").read_text(errors="replace")
 
+    def let_in(self, user: str, password: str) -> None:
+        """From now on nobody sends without this login. At first everybody may."""
+        (self._folder / "login").write_text(f"{user}\n{password}", encoding="utf-8")
+
     def know_only(self, *addresses: str) -> None:
         """Refuse every other recipient with 550. At first it takes all."""
         (self._folder / "known").write_text("\n".join(addresses), encoding="utf-8")
@@ -92,6 +98,7 @@ def _read(path: Path) -> Message:
         envelope["tls"],
         path.with_suffix(".eml").read_bytes(),
         envelope["client"],
+        envelope["user"],
     )
 
 
@@ -106,7 +113,23 @@ class _Keeper:
         self._folder = folder
         self._number = len(list(folder.glob("*.json")))
 
-    async def handle_RCPT(  # noqa: N802 - aiosmtpd's name for it
+    async def handle_MAIL(  # noqa: N802 - aiosmtpd's name for it
+        self, _server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if (self._folder / "login").exists() and not session.authenticated:
+            return "530 5.7.0 log in first"
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 OK"
+
+    def authenticate(
+        self, _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, auth_data: object
+    ) -> AuthResult:
+        known = (self._folder / "login").read_bytes().splitlines()
+        good = isinstance(auth_data, LoginPassword) and [auth_data.login, auth_data.password] == known
+        return AuthResult(success=good, handled=False, auth_data=auth_data)
+
+    async def handle_RCPT(  # noqa: N802 - the same
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         with (self._folder / "asked").open("a", encoding="utf-8") as asked:
@@ -118,7 +141,7 @@ class _Keeper:
         envelope.rcpt_options.extend(options)
         return "250 OK"
 
-    async def handle_DATA(self, _server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - the same
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - the same
         self._number += 1
         path = self._folder / f"{self._number:06}"
         content = envelope.original_content or b""
@@ -127,7 +150,8 @@ class _Keeper:
             "sender": (envelope.mail_from or "").removeprefix("<>"),
             "recipients": envelope.rcpt_tos,
             "options": envelope.mail_options,
-            "tls": session.ssl is not None,
+            "tls": bool(session.ssl or (server.transport and server.transport.get_extra_info("ssl_object"))),
+            "user": (session.auth_data or LoginPassword(b"", b"")).login.decode(),
             "client": (session.peer or "nobody")[0],
         }
         unfinished = path.with_suffix(".partial")
@@ -142,6 +166,7 @@ async def serve(address: str, port: int, folder: Path, certificate: Path | None)
     if certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
+    from_the_start = port == _TLS_FROM_THE_START
     keeper = _Keeper(folder)
     loop = asyncio.get_running_loop()
 
@@ -151,11 +176,13 @@ async def serve(address: str, port: int, folder: Path, certificate: Path | None)
             data_size_limit=_LARGEST,
             enable_SMTPUTF8=True,
             hostname="mail.example.com",
-            tls_context=context,
+            tls_context=None if from_the_start else context,
+            authenticator=keeper.authenticate,
             loop=loop,
         )
 
-    server = await loop.create_server(session, address, port, reuse_address=True)
+    around = context if from_the_start else None
+    server = await loop.create_server(session, address, port, reuse_address=True, ssl=around)
     await server.serve_forever()
 
 

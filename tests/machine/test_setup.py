@@ -167,7 +167,11 @@ def by_hand(line: Line, port: int) -> None:
         (r"Its mail server .*: $", "192.0.2.25"),
         (r"Port \[25\]: $", str(port)),
         (r"Verify .*: $", ""),
+        (r"Users of example.com[\s\S]*Protocol .*: $", ""),
+        *[(rf"{field} .*: $", "") for field in ("Encryption", "Port", "Certificate")],
         (r"Your choice \[\d\]: $", "done"),
+        *[(rf"{field} .*: $", "") for field in ("Antispam", "Antivirus", "Spam") * 2],
+        *[(rf"{field} .*: $", "") for field in ("Smart host", "Port", "MX", "Encryption", "Certificate", "User")],
         (r"Mail host +mx1.mail.example.org[\s\S]*Your choice \[1\]: $", "save"),
         (r"Save as answer file[\s\S]*Your choice \[1\]: $", "both"),
         (r"written to volume POSTERN[\s\S]*Press Enter to go on: $", ""),
@@ -218,7 +222,11 @@ def by_screen(screen: Screen, port: int) -> None:
         ("Mail host", "mx1" + DOWN + "mail.example.org" + ENTER),
         ("Add a protected domain", ENTER),
         ("Its mail server", "example.com" + DOWN + "192.0.2.25" + DOWN + ERASE + str(port) + ENTER),
+        ("Users of example.com", ENTER),
         (f"example.com +to 192.0.2.25 port {port}", ENTER),
+        ("Incoming mail", ENTER),
+        ("Outgoing mail", ENTER),
+        ("The mail server that takes mail to the world", ENTER),
         ("Mail host +mx1.mail.example.org", ENTER),
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from enum import Enum
 
 from installer.wizard.draft import Draft, Port
+from installer.wizard.typed import Filter
 from installer.wizard.ui import Answer, Choice, Head, Ui
 
 SHOWN_DOMAINS = 4
@@ -42,6 +43,7 @@ def choose_page(ui: Ui, pages: Sequence[str]) -> Answer[str]:
 
 def summary(draft: Draft) -> str:
     """The draft as a person reads it, a line a subject; the password only as a fact."""
+    relay = draft.smarthost
     used = {name: port for name, port in draft.ports.items() if port.addresses}
     keys = f", {len(draft.keys)} SSH key{'s' * (len(draft.keys) > 1)}" if draft.keys else ""
     domains = [f"{domain.name} {draft.way_of(domain)}" for domain in draft.domains]
@@ -62,8 +64,14 @@ def summary(draft: Draft) -> str:
         *([("", f"and {more} more")] if more > 0 else []),
         *([] if domains else [("Domain", "none: no mail is taken")]),
         *([("Users", new)] if draft.keeps_mailboxes else []),
+        *((f"{way.capitalize()} mail", _filter(one)) for way, one in draft.filters.items()),
+        *([("Smart host", f"{relay.host} port {relay.port}, {relay.tls}")] if relay.host else []),
     ]
     return "\n".join(f"{name:<14} {value}" for name, value in rows)
+
+
+def _filter(one: Filter) -> str:
+    return f"antispam {one.antispam}, antivirus {one.antivirus}, spam: {one.spam}"
 
 
 def _port(port: Port) -> str:

@@ -500,6 +500,50 @@ WRONG: list[tuple[str, object, str]] = [
         {"welcome": ["example.edu"], "block": ["example.edu"]},
         "domains.0.filtering.block.0: example.edu is also welcome (a sender is on one of the lists)",
     ),
+    # smart host
+    ("smarthost", {}, "smarthost.host: is missing"),
+    ("smarthost", {"host": "smart"}, "smarthost.host: 'smart' is not a domain name: at least two parts are right"),
+    (
+        "smarthost",
+        {"host": "mx1.mail.example.org"},
+        "smarthost.host: mx1.mail.example.org is the box itself: its mail would go in circles (name another)",
+    ),
+    (
+        "smarthost",
+        {"host": "2001:db8::25", "tls": "encrypt"},
+        "smarthost.host: no port, route or gateway leads to 2001:db8::25 (add a gateway for IPv6)",
+    ),
+    (
+        "smarthost",
+        {"host": "192.0.2.80"},
+        "smarthost.name: is missing: an address is no name that a certificate is valid for (set smarthost.name,",
+    ),
+    (
+        "smarthost",
+        {"host": "192.0.2.80", "tls": "encrypt", "mx": True},
+        "smarthost.mx: 192.0.2.80 is an address, which has no MX records (leave mx out)",
+    ),
+    (
+        "smarthost",
+        {"host": "smart.example.net", "tls": "may", "port": 465},
+        "smarthost.tls: port 465 is always encrypted (encrypt or verify is right)",
+    ),
+    (
+        "smarthost",
+        {"host": "smart.example.net", "tls": "may", "user": "box"},
+        "smarthost.tls: a password goes over encrypted lines alone (encrypt or verify is right)",
+    ),
+    ("smarthost", {"host": "smart.example.net", "tls": "dane"}, "smarthost.tls: cannot be 'dane': 'may', 'encrypt' or"),
+    (
+        "smarthost",
+        {"host": "smart.example.net", "user": "box:secret"},
+        "smarthost.user: 'box:secret' is not a user's name for a login: one word without a colon is right",
+    ),
+    (
+        "smarthost",
+        {"host": "smart.example.net", "authorities": _PEM.format("CERTIFICATE", "MAA=")},
+        "smarthost.authorities: is not a certificate in PEM form: it begins with -----BEGIN CERTIFICATE-----",
+    ),
     # certificate
     ("web", {"certificate": 5}, "web.certificate: is not a text: PEM is right, as a block that begins with `|`"),
     ("web", {"certificate": "MIIB"}, "web.certificate: is not a certificate in PEM form: it begins with -----BEGIN"),
@@ -670,6 +714,34 @@ def test_a_gateway_that_lets_no_mail_in() -> None:
     assert complaints(changed("network/ports", ports)) == [
         "network.ports: no port lets in smtp, so no mail can arrive (such as allow: [ping, ssh, smtp])"
     ]
+
+
+def test_a_smart_host_by_its_address_needs_no_dns() -> None:
+    answers = GOOD | {"domains": GOOD["domains"][:1], "clock": {}, "network": GOOD["network"] | {"dns": []}}
+    hop = {"host": "192.0.2.80", "tls": "encrypt"}
+    assert complaints(yaml.safe_dump(answers)) == [
+        "access.0: relays to the world, which needs a name server (set network.dns)"
+    ]
+    assert complaints(yaml.safe_dump(answers | {"smarthost": hop})) == []
+    assert complaints(yaml.safe_dump(answers | {"smarthost": hop | {"host": "smart.example.net"}}))[0] == (
+        "smarthost.host: smart.example.net is a name, and there is no name server "
+        "(set network.dns, or write the address)"
+    )
+
+
+def test_a_login_needs_its_password() -> None:
+    text = yaml.safe_dump(GOOD | {"smarthost": {"host": "smart.example.net", "user": "box"}})
+    assert complaints(text, parse_secrets("format: 1\nadmin: {password: long enough}\n", "secrets.yaml")) == [
+        "smarthost.user: the password is missing (set smarthost.password in the secrets file)"
+    ]
+
+
+@pytest.mark.parametrize("password", ["", " Hidden", "Hid\nden"])
+def test_a_wrong_password_for_the_smart_host_is_not_repeated(password: str) -> None:
+    with pytest.raises(Refused) as refused:
+        parse_secrets(yaml.safe_dump({"format": 1, "smarthost": {"password": password}}), "secrets.yaml")
+    assert str(refused.value).startswith("secrets.yaml: smarthost.password: ")
+    assert "Hid" not in str(refused.value)
 
 
 def test_a_certificate_needs_its_key() -> None:

@@ -62,11 +62,24 @@ def test_from_the_welcome_to_service(screen: Screen) -> None:
     screen.send(ENTER)
     screen.wait("Its mail server")
     screen.send("example.com" + DOWN + "192.168.1.25" + ENTER)
+    screen.wait("Users of example.com")
+    screen.send(ERASE + "imap" + ENTER)
     screen.wait("example.com +to 192.168.1.25 port 25")
     screen.send(ENTER)
+    screen.wait("Incoming mail")
+    screen.send(F1)
+    screen.wait("Help: Incoming mail")
+    screen.send(ENTER)
+    screen.wait("Messages to the protected domains")
+    screen.send(ERASE + "high" + ENTER)
+    screen.wait("Messages to everybody else")
+    screen.send(ENTER)
+    screen.wait("Smart host")
+    screen.send("smart.example.net" + DOWN + ERASE + "587" + ENTER)
     text = screen.wait("Review")
     assert "Mail host      mx1.mail.example.org" in text
     assert "password set" in text
+    assert "Incoming mail  antispam high" in text
     screen.send(ENTER)
     screen.wait("the login program")
 

@@ -16,6 +16,8 @@ from installer.wizard.draft import Draft, draft_of, factory, keep, kept
 from installer.wizard.pages.review import Action
 from installer.wizard.session import Session, present_ports
 from installer.wizard.turn import LOCK, turn
+from installer.wizard.typed import SmartHost
+from overlays.network.settings import PickUp, PortSmtp
 from overlays.settings import Secrets, Settings, dump_answers, parse_answers, parse_secrets
 from tests.unit.installer.wizard.script import Back, Script
 
@@ -35,8 +37,13 @@ PORTS: list[object] = [
 BEYOND: list[object] = [("192.0.2.1", "192.0.2.53")]
 CLOCK: list[object] = [("zurich", "192.0.2.123")]
 MAILHOST: list[object] = [("MX1", "mail.example.org.")]
-DOMAINS: list[object] = ["add", ("Example.com", "10.0.0.25", None, None), "done"]
-ALL: list[object] = [*MODE, *ADMIN, *PORTS, *BEYOND, *CLOCK, *MAILHOST, *DOMAINS]
+LOGIN: tuple[None, ...] = (None, None, None, None)
+DOMAINS: list[object] = ["add", ("Example.com", "10.0.0.25", None, None), LOGIN, "done"]
+FILTERING: list[object] = [("Low", None, None), (None, "off", None)]
+SMARTHOST: list[object] = [(None,) * 6]
+AFTER = [*FILTERING, *SMARTHOST]
+BEFORE_DOMAINS: list[object] = [*MODE, *ADMIN, *PORTS, *BEYOND, *CLOCK, *MAILHOST]
+ALL: list[object] = [*BEFORE_DOMAINS, *DOMAINS, *AFTER]
 
 
 @pytest.fixture
@@ -70,7 +77,7 @@ def test_server_mode_asks_for_users_and_for_no_server(profile: HardwareProfile, 
     ports = [("192.0.2.10/24", "smtp imaps submissions"), (None, None), (None, None), (None, None)]
     domains = ["add", ("Example.com",), "done"]
     users = ["add", ("Ann@Example.com", "Ann Lee", "sales@example.com", ""), "short", "finch and wren", "done"]
-    script = Script(["server", *ADMIN, *ports, *BEYOND, *CLOCK, *MAILHOST, *domains, *users, "apply"])
+    script = Script(["server", *ADMIN, *ports, *BEYOND, *CLOCK, *MAILHOST, *domains, *users, *AFTER, "apply"])
     finished = run(script, profile, start)
     (ann,) = finished.settings.users
     assert (ann.address, ann.aliases) == ("ann@example.com", ("sales@example.com",))
@@ -82,8 +89,9 @@ def test_server_mode_asks_for_users_and_for_no_server(profile: HardwareProfile, 
 
 def test_transparent_mode_asks_for_a_bridge(profile: HardwareProfile, start: Draft) -> None:
     bridge = [("192.0.2.10/24", "ping, smtp"), (None, None), (None, None), ("172.16.0.1/24", "ssh"), (None, None)]
-    domains = ["add", ("Example.com", "192.0.2.25"), "done", ("Open", None)]
-    script = Script(["transparent", *ADMIN, *bridge, *BEYOND, *CLOCK, *MAILHOST, *domains, "apply"])
+    domains = ["add", ("Example.com", "192.0.2.25"), LOGIN, "done", ("Open", None)]
+    smtp = [(None, None, None), (None, "Proxy", None), ("drop", "drop", "no")]
+    script = Script(["transparent", *ADMIN, *bridge, *BEYOND, *CLOCK, *MAILHOST, *domains, *smtp, *AFTER, "apply"])
     finished = run(script, profile, start)
     network = finished.settings.network
     assert network.bridge
@@ -93,6 +101,11 @@ def test_transparent_mode_asks_for_a_bridge(profile: HardwareProfile, start: Dra
     )
     assert network.bridged(profile.port_names) == ("port1", "port2", "port4")
     assert finished.settings.transparent.fail_open
+    assert {name: port.smtp for name, port in network.ports.items()} == {
+        "port2": PortSmtp(outgoing=PickUp.PROXY),
+        "port3": None,
+        "port4": PortSmtp(incoming=PickUp.DROP, outgoing=PickUp.DROP, local=False),
+    }
     assert script.forms[1][0].value == "192.168.1.99/24"  # what the first port had
     assert "Bridge         port1 port2 port4: 192.0.2.10/24 (ping smtp)" in script.text
     assert "example.com read along to 192.0.2.25" in script.text
@@ -136,8 +149,9 @@ def test_factory_defaults_are_offered(profile: HardwareProfile, start: Draft) ->
 
 def test_back_through_all_pages_loses_nothing(profile: HardwareProfile, start: Draft) -> None:
     """From the review back to the first page, then forward with Enter alone."""
-    back = [Back()] * 10  # review, domains, mail host, clock, beyond, four ports, administrator
-    forward = ["", "", (None,), *[(None, None)] * 4, (None, None), (None, None), (None, None), "done", "apply"]
+    back = [Back()] * 13  # review, smart host, two of filtering, domains, mail host, clock, beyond, four ports, admin
+    after = [*[(None, None, None)] * 2, *SMARTHOST]
+    forward = ["", "", (None,), *[(None, None)] * 4, (None, None), (None, None), (None, None), "done", *after, "apply"]
     expected = run(Script([*ALL, "apply"]), profile, start).settings
     again = Script([*ALL, *back, *forward])
     assert run(again, profile, start).settings == expected
@@ -145,15 +159,15 @@ def test_back_through_all_pages_loses_nothing(profile: HardwareProfile, start: D
 
 def test_back_keeps_what_was_typed_even_if_it_is_wrong(profile: HardwareProfile, start: Draft) -> None:
     wrong = Back(("192.0.2.300/24", "ping"))
-    script = Script([*MODE, *ADMIN, wrong, "", (None,), *PORTS, *BEYOND, *CLOCK, *MAILHOST, *DOMAINS, "apply"])
+    script = Script([*MODE, *ADMIN, wrong, "", (None,), *PORTS, *BEYOND, *CLOCK, *MAILHOST, *DOMAINS, *AFTER, "apply"])
     run(script, profile, start)
     assert script.forms[3][0].value == "192.0.2.300/24"
 
 
 def test_a_domain_that_was_not_added_is_still_there_next_time(profile: HardwareProfile, start: Draft) -> None:
     typed = Back(("example.com", "10.0.0.25", "2525", "off"))
-    domains = ["add", typed, Back(), (None, None), "add", (None, None, None, None), "done"]
-    script = Script([*ALL[:-3], *domains, "apply"])
+    domains = ["add", typed, Back(), (None, None), "add", (None, None, None, None), LOGIN, "done"]
+    script = Script([*BEFORE_DOMAINS, *domains, *AFTER, "apply"])
     assert run(script, profile, start).settings.domains[0].port == 2525
 
 
@@ -162,11 +176,14 @@ def test_back_past_the_first_page_ends(profile: HardwareProfile, start: Draft) -
 
 
 def test_domains_are_changed_and_removed(profile: HardwareProfile, start: Draft) -> None:
-    second = ["add", ("example.net", "10.0.0.26", None, None)]
-    change = ["example.net", "change", (None, "10.0.0.27", None, None)]
-    domains = [*DOMAINS[:2], *second, *change, "example.com", "remove", "done"]
-    settings = run(Script([*ALL[:-3], *domains, "apply"]), profile, start).settings
+    second = ["add", ("example.net", "10.0.0.26", None, None), LOGIN]
+    change = ["example.net", "change", (None, "10.0.0.27", None, None), ("pop3", None, "1995", "no")]
+    domains = [*DOMAINS[:3], *second, *change, "example.com", "remove", "done"]
+    settings = run(Script([*BEFORE_DOMAINS, *domains, *AFTER, "apply"]), profile, start).settings
     assert [(domain.name, str(domain.server)) for domain in settings.domains] == [("example.net", "10.0.0.27")]
+    login = settings.domains[0].login
+    assert login
+    assert (login.protocol, login.port, login.tls, login.verify) == ("pop3", 1995, "tls", False)
 
 
 def test_review_leads_to_one_page_and_back(profile: HardwareProfile, start: Draft) -> None:
@@ -181,6 +198,45 @@ def test_a_correction_that_breaks_another_page_is_not_applied(profile: HardwareP
     script = Script([*ALL, *change, *mend])
     run(script, profile, start)
     assert "domains.0.server: 10.0.0.25 is the box itself" in script.text
+
+
+RELAY = ("Smart.example.net", "587", "No", None, None, "box@example.net")
+
+
+def test_a_smart_host_wants_its_password(profile: HardwareProfile, start: Draft, tmp_path: Path) -> None:
+    path = tmp_path / "wizard-draft"
+    secret = "wren~and=finch"
+    script = Script([*ALL[:-1], RELAY, " ", "", Back(), (None,) * 6, secret, "apply"])
+    finished = flow.run(script, profile, start, lambda draft: keep(draft, path))
+    assert finished
+    smarthost = finished.settings.smarthost
+    assert smarthost
+    assert (smarthost.next_hop, smarthost.user, smarthost.tls) == (
+        "[smart.example.net]:587",
+        "box@example.net",
+        "verify",
+    )
+    assert finished.secrets.smarthost.plain == secret
+    assert script.text.count("The password is empty, or has a blank at one of its ends.") == 2
+    assert "Smart host     smart.example.net port 587, verify" in script.text
+    assert secret not in script.text + repr(finished) + path.read_text()
+    again = draft_of(finished.settings, finished.secrets, profile.port_names)
+    assert again.settings() == finished.settings
+    assert again.finished_secrets().smarthost == finished.secrets.smarthost
+    assert again.but(smarthost=SmartHost()).settings().smarthost is None
+    forgotten = Script(["change", "smart host", (None,) * 6, secret, "apply"])
+    run(forgotten, profile, again.but(secrets=None, password=PASSWORD, screen="review"))
+    assert "smart host: the password has to be typed" in forgotten.text
+
+
+def test_both_directions_are_filtered_as_chosen(profile: HardwareProfile, start: Draft) -> None:
+    filtering = run(Script([*ALL, "apply"]), profile, start).settings.filtering
+    assert (filtering.incoming.antispam, filtering.incoming.antivirus, filtering.incoming.spam) == (
+        "low",
+        True,
+        "quarantine",
+    )
+    assert (filtering.outgoing.antispam, filtering.outgoing.antivirus) == ("off", False)
 
 
 WRONG: dict[str, tuple[list[object], object, str]] = {
@@ -216,6 +272,22 @@ WRONG: dict[str, tuple[list[object], object, str]] = {
     "port out of range": ([*ALL[:10], "add"], ("example.com", "10.0.0.25", "70000", None), "65535"),
     "no address of the bridge": (["transparent", *ADMIN], ("", "ping"), "Addresses: "),
     "users' service at the bridge": (["transparent", *ADMIN], (None, "imaps"), "transparent mode has no imaps"),
+    "unknown protocol": (
+        [*ALL[:10], "add", ("example.com", "10.0.0.25", None, None)],
+        ("ldap", None, None, None),
+        "cannot be 'ldap'",
+    ),
+    "unknown level": ([*BEFORE_DOMAINS, *DOMAINS], ("highest", None, None), "cannot be 'highest'"),
+    "maybe viruses": ([*BEFORE_DOMAINS, *DOMAINS], (None, "maybe", None), "Antivirus: "),
+    "spam to nowhere": ([*BEFORE_DOMAINS, *DOMAINS, FILTERING[0]], (None, None, "bounce"), "cannot be 'bounce'"),
+    "smart host is the box": (ALL[:-1], ("10.0.0.1", None, None, None, None, None), "10.0.0.1 is the box itself"),
+    "nameless smart host": (ALL[:-1], ("192.0.2.80", None, None, None, None, None), "Certificate: is missing"),
+    "password in the clear": (
+        ALL[:-1],
+        ("smart.example.net", None, None, "may", None, "box"),
+        "a password goes over encrypted lines alone",
+    ),
+    "user of two words": (ALL[:-1], ("smart.example.net", "587", None, None, None, "a b"), "one word without a colon"),
     "unknown verify": ([*ALL[:10], "add"], ("example.com", "10.0.0.25", None, "ldap"), "cannot be 'ldap'"),
 }
 
@@ -244,7 +316,7 @@ def test_a_list_without_a_port_for_mail_is_said_on_the_network_page(profile: Har
 
 
 def test_several_zones_are_offered(profile: HardwareProfile, start: Draft) -> None:
-    script = Script([*ALL[:8], ("indian", ""), "Indian/Maldives", *MAILHOST, *DOMAINS, "apply"])
+    script = Script([*ALL[:8], ("indian", ""), "Indian/Maldives", *MAILHOST, *DOMAINS, *AFTER, "apply"])
     assert run(script, profile, start).settings.clock.timezone == "Indian/Maldives"
 
 
@@ -256,7 +328,7 @@ def test_draft_is_kept_without_secrets_and_resumes(profile: HardwareProfile, sta
     assert path.stat().st_mode & 0o777 == 0o600
     resumed = kept(path, start)
     assert resumed.screen == "network"
-    rest = [*BEYOND, *CLOCK, *MAILHOST, *DOMAINS, "change", "administrator", PASSWORD, (None,), "apply"]
+    rest = [*BEYOND, *CLOCK, *MAILHOST, *DOMAINS, *AFTER, "change", "administrator", PASSWORD, (None,), "apply"]
     script = Script(list(rest))
     finished = run(script, profile, resumed)
     assert "the password has to be typed again" in script.text
@@ -326,7 +398,9 @@ def test_setup_of_a_box_in_service_starts_from_its_settings(profile: HardwarePro
     session(Script([*ALL, "apply"]), places, profile, applied).run()
     settings, secrets = applied[0]
     routed = settings.model_copy(update={"network": parse_answers(_with_route(settings), "answers.yaml").network})
-    again = Script(["", "", (None,), *[(None, None)] * 4, *[(None, None)] * 3, "done", "apply"])
+    again = Script(
+        ["", "", (None,), *[(None, None)] * 4, *[(None, None)] * 3, "done", *[(None,) * 3] * 2, *SMARTHOST, "apply"]
+    )
     keep_all = replace(session(again, places, profile, applied), settings=routed, secrets=secrets)
     assert keep_all.run()
     assert applied[1] == (routed, secrets)

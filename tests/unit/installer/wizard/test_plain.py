@@ -17,6 +17,7 @@ from installer.wizard.ui import Choice, Field, Head, HungUp, Way
 from tests.unit.installer.wizard.terminal import make_root, start
 
 PASSWORD = "correct horse 7"
+RELAY_PASSWORD = "wren~and=finch"
 
 
 @pytest.fixture
@@ -59,7 +60,26 @@ def add_domain(child: pexpect.spawn[str]) -> None:
         (r"Its mail server .*: ", "192.0.2.25"),
         (r"Port \[25\]: ", ""),
         (r"Verify .*: ", ""),
+        (r"== Users of example.com ==[\s\S]*Protocol .*\[none\]: ", "imap"),
+        (r"Encryption .*\[tls\]: ", ""),
+        (r"Port .*: ", ""),
+        (r"Certificate .*\[yes\]: ", "no"),
         (r"Your choice \[3\]: ", "done"),
+        (r"== Incoming mail ==[\s\S]*Antispam .*\[medium\]: ", "high"),
+        (r"Antivirus .*\[on\]: ", ""),
+        (r"Spam .*\[quarantine\]: ", "?"),
+        (r"Spam\s+beyond\s+doubt\s+is\s+refused[\s\S]*Spam .*\[quarantine\]: ", "subject"),
+        (r"== Outgoing mail ==[\s\S]*Antispam .*\[off\]: ", ""),
+        (r"Antivirus .*\[on\]: ", ""),
+        (r"Spam .*\[quarantine\]: ", ""),
+        (r"== Smart host ==[\s\S]*Smart host .*: ", "smart.example.net"),
+        (r"Port \[25\]: ", "587"),
+        (r"MX .*\[no\]: ", ""),
+        (r"Encryption .*\[verify\]: ", ""),
+        (r"Certificate .*: ", ""),
+        (r"User .*: ", "mx1"),
+        (r"== Password of mx1 ==[\s\S]*Password \(not shown\): ", RELAY_PASSWORD),
+        (r"The same again \(not shown\): ", RELAY_PASSWORD),
     ]
     for prompt, answer in talk:
         child.expect(prompt)
@@ -84,6 +104,7 @@ def test_from_the_welcome_to_service(root: Path) -> None:
     child.expect("the login program")
     child.expect(pexpect.EOF)
     assert PASSWORD not in heard.getvalue()
+    assert RELAY_PASSWORD not in heard.getvalue()
     assert "\x1b" not in heard.getvalue()
     assert (root / "proc/sys/kernel/printk").read_text() == "4 4 1 7\n"
     places = Places(root)
@@ -93,6 +114,8 @@ def test_from_the_welcome_to_service(root: Path) -> None:
     settings, secrets = store.load(current)
     assert settings.clock.timezone == "Europe/Zurich"
     assert secrets.has_password
+    assert secrets.smarthost.plain == RELAY_PASSWORD
+    assert settings.filtering.incoming.antispam == "high"
     assert not (places.run / "wizard-draft").exists()
 
 

@@ -1,0 +1,1 @@
+"""Concern: the smart host, through which mail to the world leaves."""
