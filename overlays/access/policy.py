@@ -13,11 +13,10 @@ import socket
 import sys
 from collections import OrderedDict
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from hardware.host import documents, notify
 from hardware.host.documents import Frozen
@@ -115,26 +114,27 @@ def _say(decision: str, attributes: Mapping[str, str], answer: str) -> None:
     print(f"{decision} {facts} answer={answer.split()[0]}", flush=True)
 
 
-async def _serve_client(policy: Policy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+class _Smtpd(asyncio.Protocol):
     """One smtpd, which asks on as long as it lives. A request that breaks us ends without an answer: 451."""
-    attributes: dict[str, str] = {}
-    with suppress(ConnectionError):
-        while line := await reader.readline():
-            name, _, value = line.decode(errors="replace").rstrip("\n").partition("=")
-            if name:
-                attributes[name] = value
-                continue
-            writer.write(f"action={policy.answer(attributes)}\n\n".encode())
-            await writer.drain()
-            attributes = {}
-    writer.close()
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._asked = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        *requests, self._asked = (self._asked + data).split(b"\n\n")
+        for request in requests:
+            lines = request.decode(errors="replace").split("\n")
+            attributes = dict(line.split("=", 1) for line in lines if "=" in line)
+            self._transport.write(f"action={self._policy.answer(attributes)}\n\n".encode())
 
 
 async def serve(policy: Policy, listening: socket.socket) -> None:
     """Answer until the process is asked to end."""
-    server = await asyncio.start_unix_server(
-        lambda reader, writer: _serve_client(policy, reader, writer), sock=listening
-    )
+    server = await asyncio.get_running_loop().create_unix_server(lambda: _Smtpd(policy), sock=listening)
     await notify.serving()
     server.close()
 
