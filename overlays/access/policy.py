@@ -12,12 +12,11 @@ import asyncio
 import socket
 import sys
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from hardware.host import documents, notify
 from hardware.host.documents import Frozen
@@ -121,45 +120,57 @@ def _say(decision: str, attributes: Mapping[str, str], answer: str) -> None:
     print(f"{decision} {facts} answer={answer.split()[0]}", flush=True)
 
 
-Answering = Callable[[Mapping[str, str]], Awaitable[str]]
+Answering = Callable[[Mapping[str, str]], str | Coroutine[None, None, str]]
 
 
 def _answering(rules: Rules) -> Answering:
-    """By the rules, and where it is wanted by what clients have done before."""
+    """By the rules, and where it is wanted by what clients have done before, which takes a look-up."""
     policy = Policy(rules.rules)
-    if rules.reputation:
-        # What it needs to remember takes memory and time to load.
-        from overlays.access.gate import Gate
+    if not rules.reputation:
+        return policy.answer
+    # What it needs to remember takes memory and time to load.
+    from overlays.access.gate import Gate
 
-        return Gate(policy, rules.rules, rules.reputation).answer
-
-    async def answer(attributes: Mapping[str, str]) -> str:
-        return policy.answer(attributes)
-
-    return answer
+    return Gate(policy, rules.rules, rules.reputation).answer
 
 
-async def _serve_client(answer: Answering, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+class _Smtpd(asyncio.Protocol):
     """One smtpd, which asks on as long as it lives. A request that breaks us ends without an answer: 451."""
-    attributes: dict[str, str] = {}
-    with suppress(ConnectionError):
-        while line := await reader.readline():
-            name, _, value = line.decode(errors="replace").rstrip("\n").partition("=")
-            if name:
-                attributes[name] = value
-                continue
-            writer.write(f"action={await answer(attributes)}\n\n".encode())
-            await writer.drain()
-            attributes = {}
-    writer.close()
+
+    def __init__(self, answer: Answering) -> None:
+        self._answer = answer
+        self._asked = b""
+        self._looking_up: asyncio.Task[str] | None = None  # an smtpd asks when it has been answered
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        *requests, self._asked = (self._asked + data).split(b"\n\n")
+        for request in requests:
+            lines = request.decode(errors="replace").split("\n")
+            answer = self._answer(dict(line.split("=", 1) for line in lines if "=" in line))
+            if isinstance(answer, str):
+                self._reply(answer)
+            else:
+                self._looking_up = asyncio.ensure_future(answer)
+                self._looking_up.add_done_callback(self._looked_up)
+
+    def _looked_up(self, task: asyncio.Task[str]) -> None:
+        try:
+            self._reply(task.result())
+        except BaseException:
+            self._transport.abort()
+            raise
+
+    def _reply(self, answer: str) -> None:
+        self._transport.write(f"action={answer}\n\n".encode())
 
 
 async def serve(rules: Rules, listening: socket.socket) -> None:
     """Answer until the process is asked to end."""
     answer = _answering(rules)
-    server = await asyncio.start_unix_server(
-        lambda reader, writer: _serve_client(answer, reader, writer), sock=listening
-    )
+    server = await asyncio.get_running_loop().create_unix_server(lambda: _Smtpd(answer), sock=listening)
     await notify.serving()
     server.close()
 

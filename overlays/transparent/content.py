@@ -16,6 +16,7 @@ _END = b"\r\n.\r\n"
 _LONGEST_HELD = 64 * 1024  # of a line that has no end; what is longer goes on in pieces
 _BLOCK = 64 * 1024
 _LONGEST_FIELD = 300
+_IN_MEMORY = 64 * 1024  # of a message, before it needs a file
 _HEADER_ROOM = 1024 * 1024
 _SUBJECT = re.compile(rb"^subject[ \t]*:[ \t]*", re.IGNORECASE | re.MULTILINE)
 _OURS = re.compile(rb"^x-postern-[^:\r\n]*:[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*", re.IGNORECASE | re.MULTILINE)
@@ -57,10 +58,11 @@ class Decoder:
 
 
 class Content:
-    """A message in a file that has no name: it is gone when nobody holds it, however the proxy ends."""
+    """A message, in memory while it is small, then in a file that has no name: gone when nobody holds it, however the
+    proxy ends."""
 
     def __init__(self, folder: Path, most: int) -> None:
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - `close` is called by who made us
+        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(folder))  # noqa: SIM115 - `close` is called by who made us
         self._most = most
         self.size = 0
         self.failure: OSError | None = None

@@ -27,6 +27,10 @@ from overlays.transparent.server import Server, ServerGone
 from overlays.transparent.wire import Gone, Interrupted, TooLong, Wire, join
 from overlays.transparent.words import Command, Reply, own
 
+# Nothing may be sent behind these before their reply (RFC 2920, 3.1): if the server refuses one, what was meant as a
+# message would be read as commands.
+_LAST = frozenset(("EHLO", "HELO", "DATA"))
+
 
 class Starttls(StrEnum):
     """What becomes of encryption; the settings say it in the operator's words."""
@@ -90,6 +94,7 @@ class Dialogue:
         self._connected: Server | None = None
         self._who = Client(client.address("peername")[0])
         self._envelope: Envelope | None = None
+        self._pipelines = False
         self._messages = 0
         self._mistakes = 0
         self._leaving = False
@@ -173,6 +178,9 @@ class Dialogue:
             return await self._refuse(500, "5.5.2 Not a command in one line that ends in CRLF")
         if len(line) > words.LONGEST_LINE and command.verb != "AUTH":
             return await self._refuse(500, "5.5.2 Line too long")
+        if self._client.pending and (command.verb in _LAST or not (self._pipelines or command.verb == "BDAT")):
+            await self._tell(own(554, "5.5.0 Commands must wait for their replies here"))
+            raise Over
         return await self._HANDLERS.get(command.verb, Dialogue._unknown)(self, command)
 
     async def _unknown(self, command: Command) -> None:
@@ -186,6 +194,7 @@ class Dialogue:
         if reply.good:
             self._envelope = None
             self._who = replace(self._who, helo=command.rest.decode("utf-8", "replace"))
+            self._pipelines = command.verb == "EHLO" and words.offers(reply, b"PIPELINING")
         if reply.good and command.verb == "EHLO":
             self._server.offers_starttls = words.offers(reply, b"STARTTLS")
             reply = words.offered(reply, self._limits.message_bytes, starttls=self._offers_starttls)

@@ -32,6 +32,8 @@ class Wire(asyncio.Protocol):
         self._broken = False  # nothing can be sent either
         self._full = False  # the transport asks us to wait with writing
         self._news: asyncio.Future[None] | None = None
+        self._until = 0.0  # when the wait for news ends, in the loop's time
+        self._alarm: asyncio.TimerHandle | None = None  # one for many waits: most end long before it
         self._room: asyncio.Future[None] | None = None
 
     # What asyncio calls
@@ -52,6 +54,8 @@ class Wire(asyncio.Protocol):
 
     def connection_lost(self, _error: Exception | None) -> None:
         self._ended = self._broken = True
+        if self._alarm:
+            self._alarm.cancel()
         _wake(self._news)
         _wake(self._room)
 
@@ -81,25 +85,24 @@ class Wire(asyncio.Protocol):
 
     async def line(self, longest: int, seconds: float) -> bytes:
         """The next line with its end, whatever that is. Raises `TooLong`."""
-        async with asyncio.timeout(seconds):
-            searched, dropped = 0, False
-            while (end := self._buffer.find(b"\n", searched)) < 0:
-                searched = len(self._buffer)
-                if searched > longest:
-                    self._take(searched)
-                    searched, dropped = 0, True
-                await self._more()
-            line = self._take(end + 1)
+        until = asyncio.get_running_loop().time() + seconds
+        searched, dropped = 0, False
+        while (end := self._buffer.find(b"\n", searched)) < 0:
+            searched = len(self._buffer)
+            if searched > longest:
+                self._take(searched)
+                searched, dropped = 0, True
+            await self._more(until)
+        line = self._take(end + 1)
         if dropped or len(line) > longest:
             raise TooLong
         return line
 
     async def some(self, seconds: float, most: int = _ROOM) -> bytes:
         """What has come, at least one octet."""
-        if not self._buffer:
-            async with asyncio.timeout(seconds):
-                while not self._buffer:
-                    await self._more()
+        until = asyncio.get_running_loop().time() + seconds
+        while not self._buffer:
+            await self._more(until)
         return self._take(min(most, len(self._buffer)))
 
     def give_back(self, octets: bytes) -> None:
@@ -174,11 +177,28 @@ class Wire(asyncio.Protocol):
             self._transport_now.resume_reading()
         return taken
 
-    async def _more(self) -> None:
+    async def _more(self, until: float) -> None:
         if self._ended:
             raise Gone
-        self._news = asyncio.get_running_loop().create_future()
+        self._news, self._until = asyncio.get_running_loop().create_future(), until
+        if self._alarm is None or self._alarm.when() > until:
+            self._set_alarm()
         await self._news
+
+    def _set_alarm(self) -> None:
+        if self._alarm:
+            self._alarm.cancel()
+        self._alarm = asyncio.get_running_loop().call_at(self._until, self._ring)
+
+    def _ring(self) -> None:
+        """The first wait that it was set for is over. So may be another, or it has longer."""
+        self._alarm = None
+        if self._news is None or self._news.done():
+            return
+        if asyncio.get_running_loop().time() < self._until:
+            self._set_alarm()
+        else:
+            self._news.set_exception(TimeoutError())
 
 
 def _wake(waiting: asyncio.Future[None] | None) -> None:

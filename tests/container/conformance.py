@@ -50,6 +50,7 @@ class Case:
     arrives: tuple[bytes, ...] | None
     messages: int | None
     oracle: str  # why the oracle may do otherwise
+    proxy: str  # why the proxy of transparent mode does
 
     def problems(self, heard: Heard) -> list[str]:
         """Where a server did otherwise, and then all that was said."""
@@ -88,20 +89,22 @@ def _case(title: str, lines: list[str], short: Mapping[str, list[Step]]) -> Case
     steps: list[Step] = []
     arrives: list[bytes] | None = None
     messages: int | None = None
-    oracle = ""
+    oracle = proxy = ""
     for line in lines:
         key, _, rest = line.partition(": ")
         if line.startswith("@"):
             steps += [step for word in line.split() for step in short[word]]
         elif key == "oracle":
             oracle = rest
+        elif key == "proxy":
+            proxy = rest
         elif key == "messages":
             messages = int(rest)
         elif key == "arrives":
             arrives = (arrives or []) + ([] if rest == "nothing" else [unescape(rest)])
         else:
             steps.append(_step(line))
-    return Case(title, tuple(steps), None if arrives is None else tuple(arrives), messages, oracle)
+    return Case(title, tuple(steps), None if arrives is None else tuple(arrives), messages, oracle, proxy)
 
 
 def _step(line: str) -> Step:

@@ -1,6 +1,7 @@
-"""The protocol word by word, against the box in gateway and in server mode, with plain Postfix as the oracle.
+"""The protocol word by word, against the box in each of its modes, with plain Postfix as the oracle.
 
-The cases are in conformance.txt, which says how to read them.
+The cases are in conformance.txt, which says how to read them. In transparent mode there is Postfix behind the box, too,
+and what it answers must be what comes out in front; what the proxy says by itself is in conformance-proxy.txt.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -22,31 +23,38 @@ from hardware.host import run
 from hardware.host.run import Completed
 from tests.container.box import Box, box, until
 from tests.container.conformance import Case, Dialogue, Heard, Step, read
-from tests.container.lab import OUTSIDE_BOX, STRANGER, Lab, messages_in, waiting
-from tests.container.network import segments
-from tests.peers import inside
+from tests.container.lab import OUTSIDE_BOX, STRANGER, Lab, messages_in, server_certificate, waiting
+from tests.container.mailserver import MailServer
+from tests.container.network import Segment, segments
+from tests.peers import Peers, inside
 
 CASES = read(Path(__file__).with_name("conformance.txt"))
+PROXY_CASES = read(Path(__file__).with_name("conformance-proxy.txt"))
 LMTP_CASES = read(Path(__file__).with_name("conformance-lmtp.txt"))
 # Dovecot's, behind Postfix, and the quarantine's agent, behind the filter. Postfix has no LMTP server: no oracle here.
+# Never the server's affair: CHUNKING is not offered, and what follows STARTTLS is not handed on.
+_PROXYS_OWN = ("RFC 3030 2:", "RFC 3207 6:")
 LISTENERS = ("run/dovecot/lmtp", "run/postern-quarantine/agent.sock")
-ORACLE = "192.0.2.90"
+ORACLE, BEHIND, INSIDE = "192.0.2.90", "192.0.2.25", "192.0.2.80"
 # Debian's own master.cf, and of main.cf only what a mail server must know.
-_MAIN = f"""
+_MAIN = """
 compatibility_level = 3.10
 myhostname = mx1.mail.example.org
 mydestination =
-inet_interfaces = {ORACLE}
+inet_interfaces = {address}
 inet_protocols = ipv4
 relay_domains = example.org
 relay_transport = smtp:[192.0.2.80]:25
-queue_directory = {{folder}}/spool
-data_directory = {{folder}}/data
-maillog_file = {{folder}}/log
+queue_directory = {folder}/spool
+data_directory = {folder}/data
+maillog_file = {folder}/log
 maillog_file_prefixes = /host
 smtpd_tls_security_level = may
-smtpd_tls_chain_files = {{folder}}/server.pem
+smtpd_tls_chain_files = {folder}/server.pem
+{more}
 """
+# The proxy has to keep smugglers from a server that would let them in.
+_LENIENT = "smtpd_forbid_bare_newline = no\nsmtpd_forbid_unauth_pipelining = no"
 PASSWORD = "Linnet-nests~19-gorse"
 SERVER = """
 format: 1
@@ -58,6 +66,15 @@ mailhost: {host_name: mx1, local_domain: mail.example.org, postmaster: ann@examp
 domains: [{name: example.org}]
 users: [{address: ann@example.org}, {address: bob@example.org}]
 filtering: {incoming: {antispam: "off", antivirus: false}, outgoing: {antivirus: false}}
+"""
+TRANSPARENT = f"""
+format: 1
+mode: transparent
+network:
+  bridge: {{addresses: [192.0.2.10/24], allow: [smtp]}}
+mailhost: {{host_name: mx1, local_domain: mail.example.org, postmaster: ann@example.org}}
+domains: [{{name: example.org, server: {BEHIND}}}]
+filtering: {{incoming: {{antispam: "off", antivirus: false}}, outgoing: {{antispam: "off", antivirus: false}}}}
 """
 SECRETS = f"""
 format: 1
@@ -84,27 +101,27 @@ class Target:
             until(lambda: not self.busy(), f"the queue to be empty after {case.name}", self.busy)
             found = [one for one in self.delivered() if token.encode() in one]
         bodies = [re.sub(b"\r?\n", b"\r\n", one).partition(b"\r\n\r\n")[2] for one in found]
+        bodies = [body.replace(token.encode(), b"TOKEN") for body in bodies]
         # A mailbox of the box keeps LF for CRLF; what came by SMTP is looked at as it came.
         bare = any(re.search(rb"\r(?!\n)|(?<!\r)\n", one) for one in found if b"\r\n" in one)
         return Heard(answers, bodies, bare, "\n".join(dialogue.transcript))
 
 
-@pytest.fixture(scope="module")
-def oracle(gateway: Lab) -> Iterator[Target]:
-    """Debian's Postfix outside, which takes mail for example.org and hands it to the mail server there."""
+@contextmanager
+def plain_postfix(peers: Peers, segment: Segment, address: str, keeper: MailServer, more: str = "") -> Iterator[Target]:
+    """Debian's Postfix, which takes mail for example.org and hands it to the mail server at `INSIDE`."""
     with tempfile.TemporaryDirectory(prefix="postern-oracle-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # its daemons are not root
         for part in ("spool", "data", "etc"):
             (folder / part).mkdir()
-        peers, namespace = gateway.peers, gateway.outside.namespace
         shutil.copy(peers.root / "usr/share/postfix/master.cf.dist", folder / "etc/master.cf")
-        shutil.copy(gateway.folder / "server.pem", folder)
-        (folder / "etc/main.cf").write_text(_MAIN.format(folder=inside(folder)))
-        gateway.outside.host(f"{ORACLE}/24")
+        server_certificate(peers, folder)
+        (folder / "etc/main.cf").write_text(_MAIN.format(folder=inside(folder), address=address, more=more))
+        segment.host(f"{address}/24")
 
         def command(program: str, *words: str) -> list[str]:
-            return peers.command(program, "-c", inside(folder / "etc"), *words, namespace=namespace)
+            return peers.command(program, "-c", inside(folder / "etc"), *words, namespace=segment.namespace)
 
         def postfix(*words: str) -> Completed:
             return run.run(command(*words))
@@ -112,14 +129,21 @@ def oracle(gateway: Lab) -> Iterator[Target]:
         postfix("postconf", "-F", "*/*/chroot=n")
         shutil.chown(folder / "data", 101)
         with run.spawn(command("postfix", "start-fg"), log=folder / "console", grace=30):
-            until(lambda: gateway.outside.answers(ORACLE, 25), "the oracle", (folder / "console").read_text)
+            until(lambda: segment.answers(address, 25), address, (folder / "console").read_text)
             yield Target(
-                lambda: gateway.outside.connect(ORACLE, 25, STRANGER),
+                lambda: segment.connect(address, 25, STRANGER),
                 lambda: messages_in(folder / "spool"),
-                lambda: [one.content for one in gateway.world.received()],
+                lambda: [one.content for one in keeper.received()],
                 postfix,
             )
             postfix("postfix", "stop")
+
+
+@pytest.fixture(scope="module")
+def oracle(gateway: Lab) -> Iterator[Target]:
+    """Postfix outside."""
+    with plain_postfix(gateway.peers, gateway.outside, ORACLE, gateway.world) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +170,25 @@ def in_server_mode(server: Box) -> Target:
     return _delivering(server, lambda: server.segments[0].connect(OUTSIDE_BOX, 25, STRANGER))
 
 
+@pytest.fixture(scope="module")
+def in_transparent_mode(root: Path, peers: Peers) -> Iterator[Target]:
+    """Postfix behind the box, spoken to by way of its proxy."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="postern-conformance-")))
+        outside, beyond = nets = stack.enter_context(segments(2, "ct"))
+        made = stack.enter_context(box(root, nets))
+        made.start({"postern.answers": TRANSPARENT, "postern.secrets": SECRETS.partition("users:")[0]})
+        outside.host(f"{STRANGER}/24")
+        beyond.host(f"{INSIDE}/24")
+        keeper = MailServer(beyond, INSIDE, 25, folder / "keeper")
+        keeper.start()
+        stack.callback(keeper.stop)
+        server = stack.enter_context(plain_postfix(peers, beyond, BEHIND, keeper, _LENIENT))
+        until(lambda: outside.answers(BEHIND, 25), "the proxy", made.tail)
+        yield replace(server, connect=lambda: outside.connect(BEHIND, 25, STRANGER))
+        made.require_well(PASSWORD)
+
+
 @pytest.fixture(params=["gateway", "server"])
 def target(request: pytest.FixtureRequest) -> Target:
     """The box in that mode."""
@@ -168,6 +211,26 @@ def test_smtp(target: Target, said_by_oracle: Callable[[str], Heard], name: str)
         theirs = said_by_oracle(name)
         assert case.problems(theirs) == []
         assert theirs.answers == heard.answers
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if not name.startswith(_PROXYS_OWN)])
+def test_what_passes_is_the_servers(
+    in_transparent_mode: Target, said_by_oracle: Callable[[str], Heard], name: str
+) -> None:
+    case = CASES[name]
+    heard = in_transparent_mode.hear(case)
+    if case.proxy:
+        assert case.problems(heard) == []
+    else:
+        theirs = said_by_oracle(name)
+        assert heard.answers == theirs.answers, heard.transcript
+        assert (sorted(heard.arrived), heard.bare) == (sorted(theirs.arrived), False)
+
+
+@pytest.mark.parametrize("name", PROXY_CASES)
+def test_what_the_proxy_says_itself(in_transparent_mode: Target, name: str) -> None:
+    case = PROXY_CASES[name]
+    assert case.problems(in_transparent_mode.hear(case)) == []
 
 
 @pytest.mark.parametrize("within", ["a command", "a message"])

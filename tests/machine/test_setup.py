@@ -4,7 +4,7 @@ Four lives, each told by a fixture that switches its box off at its end and hand
 
 - `first` (vm-bios): scanned, set up in plain lines, saved on a stick, scanned again, reset with its mail kept.
 - `drawn` (fortimail-100, 9600 baud): set up in the full-screen form, reset with everything wiped.
-- `stuck` (vm-uefi): set up by the stick that `first` saved, put in while it waited; mail flows, also while a space is full.
+- `stuck` (vm-uefi): set up by the stick that `first` saved, put in while it waited; mail flows, also with a space full.
 - `told` (vm-bios): started as another model, which refuses its credentials; then as itself, set up by them.
 """
 

@@ -315,7 +315,7 @@ def test_commands_in_one_packet_are_answered_in_order(tmp_path: Path) -> None:
     async def case(session: Talk) -> None:
         await session.greet("PIPELINING")
         await session.client.says("MAIL FROM:<ann@example.net>", "RCPT TO:<bob@example.com>", "RCPT TO:<x@example.com>")
-        await session.client.sends(b"DATA\r\n" + HELLO + b".\r\nQUIT\r\n")
+        await session.client.says("DATA")
         for line, answer in (
             ("MAIL FROM:<ann@example.net>", "250 sender"),
             ("RCPT TO:<bob@example.com>", "250 bob"),
@@ -325,9 +325,31 @@ def test_commands_in_one_packet_are_answered_in_order(tmp_path: Path) -> None:
             await session.server.says(answer)
             await session.client.hears(answer)
         await session.client.hears_code(354)
+        await session.client.sends(HELLO + b".\r\nQUIT\r\n")
         assert await session.server_takes("250 ok") == HELLO
         await session.client.hears("250 ok")
         await session.server.hears("QUIT")
+
+    played(tmp_path, case)
+
+
+@pytest.mark.parametrize(
+    ("extension", "lines"),
+    [
+        ("PIPELINING", ["DATA", "Subject: hello"]),
+        ("PIPELINING", ["EHLO client.example.net", "MAIL FROM:<ann@example.net>"]),
+        ("8BITMIME", ["RSET", "NOOP"]),
+    ],
+    ids=["DATA", "EHLO", "no offer"],
+)
+def test_who_does_not_wait_for_a_reply_is_sent_away(tmp_path: Path, extension: str, lines: list[str]) -> None:
+    async def case(session: Talk) -> None:
+        await session.greet(extension)
+        await session.envelope()
+        await session.client.says(*lines)
+        await session.client.hears_code(554)
+        await session.client.hears_end()
+        await session.server.hears_end()
 
     played(tmp_path, case)
 
@@ -336,7 +358,9 @@ def test_a_client_that_ends_after_its_quit_has_its_message_delivered(tmp_path: P
     async def case(session: Talk) -> None:
         await session.greet("PIPELINING")
         await session.envelope()
-        await session.client.sends(b"DATA\r\n" + HELLO + b".\r\nQUIT\r\n")
+        await session.client.says("DATA")
+        await session.client.hears_code(354)
+        await session.client.sends(HELLO + b".\r\nQUIT\r\n")
         session.client.writer.write_eof()
         assert await session.server_takes("250 ok") == HELLO
         await session.server.hears("QUIT")
