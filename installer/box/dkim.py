@@ -95,6 +95,7 @@ def _zone(name: str, value: str) -> str:
 def published_texts(name: str) -> tuple[str, ...] | None:
     """What the box's own name servers say."""
     from dns import exception, resolver
+    from dns.rdtypes.ANY.TXT import TXT
 
     try:
         answer = resolver.resolve(f"{name}.", "TXT", lifetime=_PATIENCE)
@@ -102,4 +103,4 @@ def published_texts(name: str) -> tuple[str, ...] | None:
         return ()
     except (exception.DNSException, OSError):
         return None
-    return tuple(b"".join(one.strings).decode("utf-8", "replace") for one in answer)
+    return tuple(b"".join(one.strings).decode("utf-8", "replace") for one in answer if isinstance(one, TXT))

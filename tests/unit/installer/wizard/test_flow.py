@@ -374,7 +374,20 @@ def test_a_look_around_before_apply(profile: HardwareProfile, places: Places, mo
     assert session(script, places, profile, applied).run()
     assert "bad   gateway      192.0.2.1: nobody answers" in script.text
     assert "1 of 2 are well." in script.text
-    again = Script(["", "", (None,), *[(None, None)] * 4, *[(None, None)] * 3, "done", "look", "apply"])
+    again = Script(
+        [
+            "",
+            "",
+            (None,),
+            *[(None, None)] * 4,
+            *[(None, None)] * 3,
+            "done",
+            *[(None,) * 3] * 2,
+            *SMARTHOST,
+            "look",
+            "apply",
+        ]
+    )
     assert replace(session(again, places, profile, applied), settings=applied[0][0], secrets=applied[0][1]).run()
     assert "This box is in service." in again.text
 
