@@ -75,7 +75,9 @@ def test_nothing_is_sent_to_a_server_of_another_name(logged: Logged) -> None:
     """And what waited meanwhile is sent to the right one."""
     logged.send_to("transport: tls", "name: other.example.org", logged.tls)
     logged.mail("to another name")
-    until(lambda: "other.example.org" in logged.lab.box.journal("-u", "rsyslog"), "the refusal", logged.lab.box.tail)
+    until(
+        lambda: "not permitted to talk" in logged.lab.box.journal("-u", "rsyslog"), "the refusal", logged.lab.box.tail
+    )
     assert logged.came("tls", "to another name") == []
     logged.send_to("transport: tls", f"name: {NAME}", logged.tls)
     logged.until_came("tls", "to another name")
@@ -104,9 +106,9 @@ def test_a_server_that_was_away_gets_what_it_missed(logged: Logged) -> None:
     logged.lab.box.run("systemctl", "restart", "postern-logs.service")
     logged.mail("later")
     logged.server.start()
+    # Some may come twice: rsyslog sends again what was on its way when the connection broke.
     for subject in (*subjects, "later"):
         logged.until_came("tcp", subject)
-    assert [len(logged.came("tcp", subject)) for subject in subjects] == [1, 1, 1]
 
 
 def test_only_what_was_chosen_is_sent(logged: Logged) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from hardware.host import run
 from tests.container.box import Box, box, until
 from tests.container.bridged import Bridged, bridged
 from tests.container.client import Client
@@ -245,6 +246,15 @@ def test_the_status_has_quarantine_queue_and_definitions(watched: Lab) -> None:
     shown = watched.box.run("postern", "status").stdout
     for label in ("Quarantine", "Queue", "Definitions", "Certificate", "Data disk", "Log server  none"):
         assert label in shown
+
+
+def test_history_can_be_followed(watched: Lab, tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    words = ("postern", "log", "history", "--follow", "--since", "1 hour ago", "--json")
+    with run.spawn(watched.box.command(*words), log=said):
+        until(lambda: "watched deferred" in said.read_text(), "what was before", said.read_text)
+        assert send(watched, _letter("watched follow").as_bytes()) == "250"
+        until(lambda: "watched follow" in said.read_text(), "what comes", said.read_text)
 
 
 def test_no_content_of_a_message_is_in_a_log(watched: Lab) -> None:
