@@ -126,6 +126,13 @@ def parser() -> argparse.ArgumentParser:
         verb = verbs.add_parser(name, help=text)
         verb.add_argument("owner", help="an address, or `system`")
         verb.add_argument("names", nargs="+", metavar="MESSAGE", help="as the list names it")
+    senders = verbs.add_parser("senders", help="whom one welcomes, and whom one blocks")
+    senders.add_argument("owner", help="an address")
+    change = senders.add_mutually_exclusive_group()
+    for word, text in (("welcome", "mail of this sender is not kept"), ("block", "all mail of this sender is kept")):
+        change.add_argument(f"--{word}", metavar="ADDRESS", help=text)
+    change.add_argument("--forget", metavar="ADDRESS", help="take this sender off the list")
+    senders.add_argument("--json", action="store_true", help="the same for a program")
     now = verbs.add_parser("report", help="tell everybody now what no report has told yet")
     now.add_argument("--json", action="store_true", help="the same for a program")
 

@@ -17,6 +17,7 @@ from overlays.quarantine.carry import NotTaken
 from overlays.quarantine.policy import SYSTEM, Policy
 from overlays.quarantine.records import Records
 from overlays.quarantine.store import Away, Kept, Mailbox
+from overlays.values import read_mail_address
 
 _SYSTEM_WORD = "system"
 
@@ -44,8 +45,33 @@ def _do(now: Policy, records: Records, arguments: argparse.Namespace) -> None:
         owners = [_owner(now, arguments.owner)] if arguments.owner else records.owners()
         found = [(owner, one) for owner in owners for one in Mailbox(now, owner).all()]
         print(listed(found, as_json=arguments.json), end="")
+    elif arguments.verb == "senders":
+        owner = _owner(now, arguments.owner)
+        if owner == SYSTEM:
+            raise refuse(
+                "the system quarantine has no senders", "filtering.welcome and filtering.block are for everybody"
+            )
+        print(senders(records, owner, arguments), end="")
     else:
         _one(Mailbox(now, _owner(now, arguments.owner)), arguments)
+
+
+def senders(records: Records, owner: str, arguments: argparse.Namespace) -> str:
+    """Change one of an owner's lists, if that is asked for, and show both. Raises `Refused`."""
+    try:
+        if arguments.welcome:
+            records.welcome(owner, read_mail_address(arguments.welcome))
+        elif arguments.block:
+            records.block(owner, read_mail_address(arguments.block))
+    except ValueError as reason:
+        raise refuse(str(reason)) from reason
+    if arguments.forget:
+        records.unlist(owner, arguments.forget)
+    lists = {"welcome": records.welcomed(owner), "block": records.blocked(owner)}
+    if arguments.json:
+        return json.dumps(lists, indent=1) + "\n"
+    lines = [f"{word} {sender}\n" for word, listed in lists.items() for sender in listed]
+    return "".join(lines) or "Nobody is on a list.\n"
 
 
 def _one(mailbox: Mailbox, arguments: argparse.Namespace) -> None:

@@ -24,7 +24,7 @@ from hardware.host import notify
 from overlays.quarantine import carry, commands, message, policy
 from overlays.quarantine.carry import Letter, NotTaken
 from overlays.quarantine.keys import link_key
-from overlays.quarantine.policy import SYSTEM, Decision, Policy, Way
+from overlays.quarantine.policy import SYSTEM, Decision, Personal, Policy, Way
 from overlays.quarantine.records import Records
 from overlays.quarantine.store import Mailbox
 
@@ -82,7 +82,8 @@ class Agent:
         origin = message.origin(letter.raw, letter.sender)
         groups: defaultdict[Decision, list[str]] = defaultdict(list)
         for recipient in dict.fromkeys(recipients):
-            personal = self._records.welcomed(now.owner_of(recipient))
+            owner = now.owner_of(recipient)
+            personal = Personal(self._records.welcomed(owner), self._records.blocked(owner))
             groups[policy.decide(now, judged, origin, recipient, personal)].append(recipient)
         said: dict[str, str] = {}
         for decision, group in groups.items():

@@ -35,7 +35,7 @@ log = logging.getLogger("pages")
 _MOST_WRONG = (5, 20, 20)
 _MOST_FORM = 64 << 10
 _MOST_LISTED = 100
-_MOST_WELCOMED = 500
+_MOST_SENDERS = 500  # on both of a person's lists
 # What a framed message may look like; the policy below knows it by its digest.
 _FRAME_STYLE = "body{font:1rem/1.5 system-ui,sans-serif;margin:1rem;overflow-wrap:anywhere;color:#111;background:#fff}"
 _STYLE_DIGEST = base64.b64encode(hashlib.sha256(_FRAME_STYLE.encode()).digest()).decode()
@@ -86,7 +86,7 @@ class _Pages:
         rule("/quarantine/box/<owner>/", "box", self._box)
         rule("/quarantine/box/<owner>/", "act", self._act, methods=["POST"])
         rule("/quarantine/box/<owner>/senders", "senders", self._senders)
-        rule("/quarantine/box/<owner>/senders", "welcome", self._welcome, methods=["POST"])
+        rule("/quarantine/box/<owner>/senders", "sort", self._sort, methods=["POST"])
         rule("/quarantine/box/<owner>/<name>", "message", self._message)
         rule("/quarantine/box/<owner>/<name>/body", "body", self._body)
         rule("/quarantine/link/<word>", "link", self._link)
@@ -146,23 +146,31 @@ class _Pages:
         return render_template("box.html", owner=owner, kept=shown, number=len(kept), more=more)
 
     def _senders(self, owner: str) -> AnyResponse | str:
-        """Whom this owner welcomes."""
+        """Whom this owner welcomes, and whom he blocks."""
         if g.user is None:
             return redirect(url_for("login"))
-        return render_template("senders.html", owner=owner, senders=self._records.welcomed(self._mailbox(owner).owner))
+        owner = self._mailbox(owner).owner
+        lists = {"welcomed": self._records.welcomed(owner), "blocked": self._records.blocked(owner)}
+        return render_template("senders.html", owner=owner, **lists)
 
-    def _welcome(self, owner: str) -> AnyResponse:
+    def _sort(self, owner: str) -> AnyResponse:
+        """Put a sender on one of the lists, or take it off."""
         owner, sender = self._mailbox(owner).owner, request.form.get("sender", "")
-        if request.form.get("act") == "remove":
-            self._records.unwelcome(owner, sender)
-        elif len(self._records.welcomed(owner)) >= _MOST_WELCOMED:
-            flash(f"More than {_MOST_WELCOMED} are not remembered.")
+        acts = {"welcome": self._records.welcome, "block": self._records.block, "remove": self._records.unlist}
+        act = request.form.get("act", "")
+        if act not in acts:
+            abort(400)
+        if act != "remove" and self._lists_are_full(owner):
+            flash(f"More than {_MOST_SENDERS} are not remembered.")
         else:
             try:
-                self._records.welcome(owner, read_mail_address(sender))
+                acts[act](owner, sender if act == "remove" else read_mail_address(sender))
             except ValueError as reason:
                 flash(str(reason))
         return redirect(url_for("senders", owner=owner), 303)
+
+    def _lists_are_full(self, owner: str, more: int = 1) -> bool:
+        return len(self._records.welcomed(owner)) + len(self._records.blocked(owner)) + more > _MOST_SENDERS
 
     def _message(self, owner: str, name: str) -> AnyResponse | str:
         if g.user is None:
@@ -179,10 +187,10 @@ class _Pages:
         return answer
 
     def _act(self, owner: str) -> AnyResponse:
-        """Release (and welcome the sender) or delete what was chosen."""
+        """Release (and welcome the sender), delete, or block the sender of what was chosen."""
         mailbox = self._mailbox(owner)
         act, names = request.form.get("act", ""), request.form.getlist("name")
-        if act not in ("release", "welcome", "delete"):
+        if act not in ("release", "welcome", "delete", "block"):
             abort(400)
         flash(self._done(mailbox, act, names) if names else "Nothing was chosen.")
         return redirect(url_for("box", owner=owner), 303)
@@ -204,6 +212,8 @@ class _Pages:
 
     def _done(self, mailbox: Mailbox, act: str, names: list[str]) -> str:
         """Do it, and say what was done."""
+        if act == "block":
+            return self._blocked(mailbox, names)
         if act == Act.DELETE:
             number = mailbox.delete(names)
             self._note(act, mailbox, number)
@@ -224,6 +234,18 @@ class _Pages:
         self._note(act, mailbox, number)
         said = f"{number} released." if number else "" if refused else "It was not there any more."
         return f"{said} {refused} could not be delivered and stay here." if refused else said
+
+    def _blocked(self, mailbox: Mailbox, names: list[str]) -> str:
+        """What is kept stays: it is where a blocked sender's mail belongs."""
+        senders = {one.address for one in map(mailbox.find, names) if one and one.address}
+        if mailbox.owner == SYSTEM or not senders:
+            return "There is no sender to block."
+        if self._lists_are_full(mailbox.owner, len(senders)):
+            return f"More than {_MOST_SENDERS} are not remembered."
+        for sender in senders:
+            self._records.block(mailbox.owner, sender)
+        self._note("block", mailbox, len(senders))
+        return f"{len(senders)} blocked: all their mail is kept here from now on."
 
     def _note(self, act: str, mailbox: Mailbox, number: int) -> None:
         who = g.user or "link"

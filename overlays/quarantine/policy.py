@@ -81,6 +81,14 @@ class LoginServer(Frozen):
     verify: bool
 
 
+@dataclass(frozen=True)
+class Personal:
+    """The addresses that one person welcomes, and those that he blocks."""
+
+    welcome: Collection[str] = ()
+    block: Collection[str] = ()
+
+
 class DomainPolicy(Frozen):
     """How messages to one protected domain are judged. Without a threshold nothing is spam."""
 
@@ -158,15 +166,15 @@ def domain_of(address: str) -> str:
 
 
 def decide(
-    policy: Policy, judgement: Judgement, origin: Origin, recipient: str, personal: Collection[str] = ()
+    policy: Policy, judgement: Judgement, origin: Origin, recipient: str, personal: Personal | None = None
 ) -> Decision:
-    """What becomes of a message for this recipient, whose own welcome list is `personal`."""
+    """What becomes of a message for this recipient, who has lists of his own."""
     if domain_of(recipient) == COMMANDS:
         return Decision(Way.COMMAND)
     domain = policy.of(recipient)
     if judgement.virus and domain.antivirus:
         return Decision(Way.KEEP, SYSTEM, Kind.VIRUS)
-    if not _unwanted(policy, domain, judgement.score, origin, personal):
+    if not _unwanted(policy, domain, judgement.score, origin, personal or Personal()):
         return Decision(Way.DELIVER)
     if domain.spam is SpamAction.SUBJECT:
         return Decision(Way.MARK_SUBJECT)
@@ -177,15 +185,20 @@ def decide(
     return Decision(Way.KEEP, policy.owner_of(recipient))
 
 
-def _unwanted(policy: Policy, domain: DomainPolicy, score: float, origin: Origin, personal: Collection[str]) -> bool:
-    """The lists in their order (the system's, the domain's, the person's; welcome before block), then the score."""
+def _unwanted(policy: Policy, domain: DomainPolicy, score: float, origin: Origin, personal: Personal) -> bool:
+    """The lists in their order (the system's, the domain's, the person's; welcome before block), then the score.
+
+    decide.lua asks the same order, so that whatever may be unwanted comes here.
+    """
     for lists in (policy, domain):
         if lists.welcome.have(origin):
             return False
         if lists.block.have(origin):
             return True
-    if any(address in personal for address in origin.addresses):
+    if any(address in personal.welcome for address in origin.addresses):
         return False
+    if any(address in personal.block for address in origin.addresses):
+        return True
     return domain.threshold is not None and score >= domain.threshold
 
 

@@ -1,7 +1,8 @@
-"""What the quarantine remembers beside the messages: who has any, whose mail they welcome, what was reported, and which
-messages are on their way into a mailbox.
+"""What the quarantine remembers beside the messages: who has any, whose mail they welcome or block, what was reported,
+and which messages are on their way into a mailbox.
 
-One SQLite file under /var. A message is never here: losing the file loses no mail.
+One SQLite file under /var. A message is never here: losing the file loses no mail. Who blocks whom is also in a file
+for the filter, so that clean mail of a blocked sender finds its way to the agent.
 """
 
 from __future__ import annotations
@@ -13,13 +14,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from hardware.host import files
+
 _FILING = 86400  # seconds within which a message that was said to come has come
 RECORDS = Path("/var/lib/postern-quarantine/records.sqlite")
+BLOCKED = Path("/var/lib/postern-blocked/blocked")  # for decide.lua: owner|sender, and |sender for anybody's
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS owner (name TEXT PRIMARY KEY, reported TEXT NOT NULL DEFAULT '', seen INTEGER NOT NULL)
     WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS filing (owner TEXT, mark TEXT, PRIMARY KEY (owner, mark)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS welcome (owner TEXT, sender TEXT, PRIMARY KEY (owner, sender)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS block (owner TEXT, sender TEXT, PRIMARY KEY (owner, sender)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS day (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 
@@ -29,6 +34,7 @@ class Records:
     """The file; each call opens it anew, so that daemons may share it."""
 
     path: Path = RECORDS
+    blocked_file: Path = BLOCKED
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
@@ -78,16 +84,41 @@ class Records:
 
     def welcome(self, owner: str, sender: str) -> None:
         """From now on this owner wants this sender's mail."""
-        with self._open() as now:
-            now.execute("INSERT OR IGNORE INTO welcome VALUES (?, ?)", (owner, sender.lower()))
+        self._list(owner, sender, "welcome")
 
-    def unwelcome(self, owner: str, sender: str) -> None:
-        with self._open() as now:
-            now.execute("DELETE FROM welcome WHERE owner = ? AND sender = ?", (owner, sender.lower()))
+    def block(self, owner: str, sender: str) -> None:
+        """From now on this sender's mail is kept from this owner."""
+        self._list(owner, sender, "block")
+
+    def unlist(self, owner: str, sender: str) -> None:
+        """Neither the one nor the other."""
+        self._list(owner, sender, "")
 
     def welcomed(self, owner: str) -> list[str]:
+        return self._listed(owner, "welcome")
+
+    def blocked(self, owner: str) -> list[str]:
+        return self._listed(owner, "block")
+
+    def _listed(self, owner: str, table: str) -> list[str]:
         with self._open() as now:
-            return [sender for (sender,) in now.execute("SELECT sender FROM welcome WHERE owner = ?", (owner,))]
+            query = f"SELECT sender FROM {table} WHERE owner = ? ORDER BY sender"  # noqa: S608 - one of two words of ours
+            return [sender for (sender,) in now.execute(query, (owner,))]
+
+    def _list(self, owner: str, sender: str, wanted: str) -> None:
+        """A sender is on one list at most. The filter's file is written before the change holds, or neither is."""
+        pair = (owner, sender.lower())
+        with self._open() as now:
+            gone = {}
+            for table in ("welcome", "block"):
+                query = f"DELETE FROM {table} WHERE owner = ? AND sender = ?"  # noqa: S608 - one of two words of ours
+                gone[table] = now.execute(query, pair).rowcount
+            if wanted:
+                now.execute(f"INSERT INTO {wanted} VALUES (?, ?)", pair)  # noqa: S608 - one of two words of ours
+            if gone["block"] or wanted == "block":
+                rows = now.execute("SELECT owner, sender FROM block UNION SELECT '', sender FROM block").fetchall()
+                lines = sorted(f"{name}|{blocked}\n" for name, blocked in rows)
+                files.write(self.blocked_file, "".join(lines), mode=0o640)
 
     def last(self, name: str) -> str:
         """When something was last done that is done once a day."""

@@ -76,9 +76,9 @@ def no_link(of: Lab) -> Iterator[None]:
 
 @contextmanager
 def taken(of: Lab) -> Iterator[None]:
-    of.inside.ip("address", "add", "10.0.0.1/32", "dev", of.inside.cable)
+    of.desk.ip("address", "add", "172.16.0.1/32", "dev", of.desk.cable)
     yield
-    of.inside.ip("address", "delete", "10.0.0.1/32", "dev", of.inside.cable)
+    of.desk.ip("address", "delete", "172.16.0.1/32", "dev", of.desk.cable)
 
 
 @contextmanager
@@ -112,7 +112,7 @@ def world_off(of: Lab) -> Iterator[None]:
 
 STAGED = {
     "no link": (no_link, "link port3", "red", "no cable"),
-    "an address that is taken": (taken, "address 10.0.0.1 on port2", "red", "taken by"),
+    "an address that is taken": (taken, "address 172.16.0.1 on port3", "red", "taken by"),
     "no router": (no_router, "gateway 192.0.2.1", "red", "nobody answers"),
     "a server that is off": (server_off, "server example.net at 10.0.0.26:2525", "red", "does not answer"),
     "a server of another domain": (server_strange, "server example.net at 10.0.0.26:2525", "red", "refuses mail"),
@@ -185,9 +185,15 @@ def fresh(root: Path) -> Iterator[tuple[Box, Segment]]:
         made.require_well()
 
 
+def addresses(of: Box) -> dict[str, list[str]]:
+    """Of each port: up or down, and its addresses."""
+    rows = [row.split() for row in of.run("ip", "-brief", "address").stdout.splitlines()]
+    return {row[0].partition("@")[0]: row[1:] for row in rows}
+
+
 def test_before_set_up_the_settings_to_come_are_tried(fresh: tuple[Box, Segment]) -> None:
     of, segment = fresh
-    before = of.run("ip", "-brief", "address").stdout
+    before = addresses(of)
     found = looked(of, "--answers", "/run/a.yaml", "--secrets", "/run/s.yaml")
     assert found["link port1"][0] == "green"
     assert found["address 192.0.2.10 on port1"] == ("green", "nobody else has it")
@@ -197,7 +203,7 @@ def test_before_set_up_the_settings_to_come_are_tried(fresh: tuple[Box, Segment]
     assert found["address 192.0.2.10 on port1"][1].startswith("taken by")
     assert of.run("ip", "netns").stdout == ""
     assert not of.path("run/postern/preflight.yaml").exists()
-    until(lambda: of.run("ip", "-brief", "address").stdout == before, "the box as it was")
+    until(lambda: addresses(of) == before, f"{before}", lambda: addresses(of))
     assert of.stage == "factory"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import smtplib
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,7 +99,7 @@ def test_what_was_filed_while_its_answer_was_not_heard_is_not_filed_again(gatewa
     to, sender = "ann@example.com", "eve@outside.example"
     raw = f"From: {sender}\r\nSubject: unheard\r\nX-Postern-Score: 7\r\n\r\nhello\r\n".encode()
     assert hand_over(gateway, "", 7, to, raw=raw) == ["250"]
-    records = Records(gateway.box.path("var/lib/postern-quarantine/records.sqlite"))
+    records = Records(gateway.box.var / "lib/postern-quarantine/records.sqlite")  # SQLite resolves /proc/N/root
     assert records.begin(to, carry.mark(Letter(sender, raw), to))  # as it stands when the store dies before it answers
     assert hand_over(gateway, "", 7, to, raw=raw) == ["250"]
     assert kept(gateway, to, "unheard") == 1
@@ -129,3 +131,52 @@ def test_what_the_world_says_of_its_own_mail_has_no_effect(gateway: Lab) -> None
     until(lambda: kept(gateway, "ann@example.com", "forged verdict") == 1, "the quarantine")
     gateway.until_empty()
     assert arrived(gateway, "forged verdict") == []
+
+
+def test_whom_a_person_blocks_is_kept_for_him_alone_and_nothing_is_lost(gateway: Lab) -> None:
+    """Clean mail, from the world: the filter sends it to the agent, once it knows of the block."""
+    ann, bob, pest = "ann@example.com", "bob@example.com", "pest@example.edu"
+    subjects = (f"pest-{number}-clean" for number in itertools.count())
+
+    def is_kept(sender: str = pest) -> bool:
+        subject = next(subjects)
+        assert send(gateway, letter(subject, sender=pest).as_bytes(), ann, bob, sender=sender) == "250"
+        until(lambda: bob in arrived(gateway, subject), "the other's copy")
+        gateway.until_empty()
+        lot = (kept(gateway, ann, subject), ann in arrived(gateway, subject))
+        assert lot in ((1, False), (0, True))
+        return lot == (1, False)
+
+    assert not is_kept()
+    assert senders(gateway, ann, "--block", "Pest@Example.edu") == {"welcome": [], "block": [pest]}
+    until(is_kept, "the filter to know of it")
+    assert is_kept("bounce@example.edu")  # as the header says it
+    assert senders(gateway, ann, "--welcome", pest) == {"welcome": [pest], "block": []}
+    assert not is_kept()  # by the agent's own records, whatever the filter knows
+    assert senders(gateway, ann, "--forget", pest) == {"welcome": [], "block": []}
+
+
+def test_lists_of_senders_hold_in_their_order(gateway: Lab) -> None:
+    """What the domain welcomes a person cannot block; who does not filter can block all the same."""
+    domain_welcomes, unfiltered = "eve@example.org", "cid@example.net"
+    for owner in (domain_welcomes, unfiltered):
+        assert senders(gateway, owner, "--block", SENDER)["block"] == [SENDER]
+    numbers = itertools.count()
+
+    def are_kept() -> list[int]:
+        subject = f"order-{next(numbers)}"
+        assert send(gateway, letter(subject).as_bytes(), domain_welcomes, unfiltered) == "250"
+        until(lambda: domain_welcomes in arrived(gateway, subject), "the welcome copy")
+        gateway.until_empty()
+        return [kept(gateway, owner, subject) for owner in (domain_welcomes, unfiltered)]
+
+    until(lambda: are_kept() == [0, 1], "the filter to know of it")
+    for owner in (domain_welcomes, unfiltered):
+        senders(gateway, owner, "--forget", SENDER)
+
+
+def senders(of: Lab, owner: str, *change: str) -> dict[str, list[str]]:
+    """Somebody's lists after a change."""
+    said = of.box.run("postern", "quarantine", "senders", owner, *change, "--json").stdout
+    found: dict[str, list[str]] = json.loads(said)
+    return found

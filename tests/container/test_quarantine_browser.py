@@ -83,7 +83,7 @@ def test_a_sender_is_welcomed(post: Post, visitor: Page) -> None:
     visitor.get_by_role("link", name="From-a-friend").click()
     visitor.get_by_role("button", name="welcome the sender").click()
     until(lambda: arrived(post.lab, "From-a-friend") == [ANN], "the message")
-    visitor.get_by_role("link", name="Welcomed senders").click()
+    visitor.get_by_role("link", name="Welcomed and blocked senders").click()
     expect(visitor.locator("main")).to_contain_text("friend@outside.example")
     shown(visitor, "senders")
 

@@ -244,11 +244,29 @@ def test_whom_a_user_welcomes_is_not_kept_any_more(post: Post) -> None:
     assert browser.post(f"box/{ANN}/senders", act="remove", sender="aunt@outside.example").status == 303
     assert hand_over(post.lab, "third", 7, ANN, sender="aunt@outside.example") == ["250"]
     assert kept(post.lab, ANN, "third") == 1
-    browser.post(f"box/{ANN}/senders", act="add", sender="Uncle@Outside.Example")
+    browser.post(f"box/{ANN}/senders", act="welcome", sender="Uncle@Outside.Example")
     assert "uncle@outside.example" in browser.get(f"box/{ANN}/senders").body
-    browser.post(f"box/{ANN}/senders", act="add", sender="nobody")
+    browser.post(f"box/{ANN}/senders", act="welcome", sender="nobody")
     assert "is not a mail address" in browser.get(f"box/{ANN}/senders").body
     assert browser.get(f"box/{BOB}/senders").status == 404
+
+
+def test_whom_a_user_blocks_is_kept_until_he_is_forgotten(post: Post) -> None:
+    name = post.keep(ANN, "unwanted", sender="pest@outside.example")
+    browser = post.browser(ANN)
+    browser.get(f"box/{ANN}/{name}")
+    assert browser.post(f"box/{ANN}/", act="block", name=name).status == 303
+    assert "1 blocked" in browser.get(f"box/{ANN}/").body
+    assert hand_over(post.lab, "clean pest", 0, ANN, BOB, sender="pest@outside.example") == ["250", "250"]
+    until(lambda: arrived(post.lab, "clean pest") == [BOB], "Bob's")
+    assert kept(post.lab, ANN, "clean pest") == 1
+    assert "pest@outside.example" in browser.get(f"box/{ANN}/senders").body
+    assert browser.post(f"box/{ANN}/senders", act="remove", sender="pest@outside.example").status == 303
+    assert hand_over(post.lab, "pest no more", 0, ANN, sender="pest@outside.example") == ["250"]
+    until(lambda: arrived(post.lab, "pest no more") == [ANN], "the message")
+    browser.post(f"box/{ANN}/senders", act="block", sender="Pest@Outside.Example")
+    assert post.lab.box.run("postern", "quarantine", "senders", ANN).stdout.count("block pest@outside.example\n") == 1
+    assert browser.post(f"box/{ANN}/senders", act="exile", sender="pest@outside.example").status == 400
 
 
 def test_a_hostile_message_is_only_looked_at(post: Post) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import imaplib
+import itertools
 import os
 import poplib
 import smtplib
@@ -276,6 +277,25 @@ def test_spam_goes_to_the_bulk_folder(server: Server) -> None:
     assert _lmtp(server, "ann@example.com", text).startswith("250 ")
     assert server.letters("ann@example.com", "cheap", "Bulk") == 1
     assert server.letters("ann@example.com", "cheap") == 0
+
+
+def test_whom_a_user_blocks_is_in_her_bulk_folder_alone(server: Server) -> None:
+    """Clean mail, whichever of her addresses it came to, once the filter knows of the block."""
+    ann, bob, numbers = "ann@example.com", "bob@example.com", itertools.count()
+    server.box.run("postern", "quarantine", "senders", ann, "--block", "someone@example.edu")
+
+    def is_kept() -> bool:
+        subject = f"pest-{next(numbers)}"
+        server.send("sales@example.com", subject)
+        server.arrives(bob, subject)
+        until(lambda: server.letters(ann, subject) + server.letters(ann, subject, "Bulk") == 1, "hers")
+        return server.letters(ann, subject, "Bulk") == 1
+
+    until(is_kept, "the filter to know of it")
+    server.send("ann+news@example.com", "pest with a word of hers")
+    until(lambda: server.letters(ann, "pest with a word of hers", "Bulk") == 1, "hers")
+    server.box.run("postern", "quarantine", "senders", ann, "--forget", "someone@example.edu")
+    assert not is_kept()
 
 
 def _lmtp(server: Server, recipient: str, text: bytes) -> str:

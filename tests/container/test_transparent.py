@@ -5,6 +5,7 @@ Shown on the kernel of whoever runs it; the machine lane has Debian's own.
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import smtplib
@@ -210,6 +211,22 @@ Records().welcome("dan@example.com", "{SENDER}")
     until(lambda: got(closed.hosts.server, "welcome"), "the message", closed.box.tail)
     (message,) = got(closed.hosts.server, "welcome")
     assert (message.client, message.recipients) == (BOX, ("dan@example.com",))
+
+
+def test_whom_a_person_blocks_is_kept_here_too(closed: Bridged) -> None:
+    """Clean mail that crosses the box, once the filter knows of the block."""
+    fay, subjects = "fay@example.com", (f"blocked {number}" for number in itertools.count())
+    closed.box.run("postern", "quarantine", "senders", fay, "--block", SENDER)
+
+    def is_kept() -> bool:
+        subject = next(subjects)
+        assert send(closed.hosts.client(SERVER), letter(subject), fay)[0] == 250
+        return got(closed.hosts.server, subject) == []
+
+    until(is_kept, "the filter to know of it")
+    assert is_kept()
+    said = closed.box.run("doveadm", "search", "-u", fay, "mailbox", "Quarantine", "all").stdout
+    assert len(said.splitlines()) == 2
 
 
 def test_while_the_quarantine_is_away_spam_comes_again(closed: Bridged) -> None:

@@ -16,6 +16,7 @@ from overlays.quarantine.policy import (
     Judgement,
     Kind,
     Origin,
+    Personal,
     Policy,
     Senders,
     SpamAction,
@@ -61,9 +62,18 @@ def test_score_against_the_recipients_own_threshold(recipient: str, score: float
 
 
 def test_whom_a_recipient_welcomes_is_delivered_but_no_virus() -> None:
-    assert decide(POLICY, Judgement(99), EVE, "ann@example.com", ["eve@outside.example"]) == DELIVER
-    assert decide(POLICY, Judgement(99), EVE, "ann@example.com", ["outside.example"]) != DELIVER
-    assert decide(POLICY, Judgement(99, virus=True), EVE, "ann@example.com", ["eve@outside.example"]) == VIRUS
+    wanted = Personal(welcome=["eve@outside.example"])
+    assert decide(POLICY, Judgement(99), EVE, "ann@example.com", wanted) == DELIVER
+    assert decide(POLICY, Judgement(99), EVE, "ann@example.com", Personal(welcome=["outside.example"])) != DELIVER
+    assert decide(POLICY, Judgement(99, virus=True), EVE, "ann@example.com", wanted) == VIRUS
+
+
+def test_whom_a_recipient_blocks_is_kept_whatever_the_score() -> None:
+    blocked = Personal(block=["bounce@lists.example"])
+    assert decide(POLICY, Judgement(-9), EVE, "ann@example.com", blocked) == KEPT
+    assert decide(POLICY, Judgement(-9), EVE, "ann@off.example", blocked) == Decision(Way.KEEP, "ann@off.example")
+    assert decide(POLICY, Judgement(-9), EVE, "ann@example.net", blocked) == Decision(Way.MARK_SUBJECT)
+    assert decide(POLICY, Judgement(-9), EVE, "ann@example.com", Personal(block=["lists.example"])) == DELIVER
 
 
 def test_a_virus_is_the_administrators_unless_nobody_looks_for_any() -> None:
@@ -75,22 +85,25 @@ def test_a_virus_is_the_administrators_unless_nobody_looks_for_any() -> None:
 EVES = Senders(addresses=("eve@outside.example",))
 WHOLE = Senders(domains=("outside.example",))
 NETWORK = Senders(networks=(ip_network("192.0.2.0/24"), ip_network("2001:db8::/32")))
+LIKES, HATES = Personal(welcome=EVES.addresses), Personal(block=EVES.addresses)
 KEPT = Decision(Way.KEEP, "ann@example.com")
 
 
 @pytest.mark.parametrize(
     ("system", "domain", "personal", "score", "decision"),
     [
-        ({"welcome": WHOLE, "block": EVES}, {"block": EVES}, (), 99, DELIVER),
-        ({"block": NETWORK}, {"welcome": EVES}, EVES.addresses, 0, KEPT),
-        ({}, {"welcome": NETWORK, "block": NETWORK}, (), 99, DELIVER),
-        ({}, {"block": WHOLE}, EVES.addresses, 0, KEPT),
-        ({}, {}, EVES.addresses, 99, DELIVER),
-        ({}, {}, (), 99, KEPT),
+        ({"welcome": WHOLE, "block": EVES}, {"block": EVES}, HATES, 99, DELIVER),
+        ({"block": NETWORK}, {"welcome": EVES}, LIKES, 0, KEPT),
+        ({}, {"welcome": NETWORK, "block": NETWORK}, HATES, 99, DELIVER),
+        ({}, {"block": WHOLE}, LIKES, 0, KEPT),
+        ({}, {}, LIKES, 99, DELIVER),
+        ({}, {}, HATES, 0, KEPT),
+        ({}, {}, Personal(EVES.addresses, EVES.addresses), 99, DELIVER),
+        ({}, {}, Personal(), 99, KEPT),
     ],
 )
 def test_lists_in_their_order(
-    system: dict[str, Senders], domain: dict[str, Senders], personal: tuple[str, ...], score: float, decision: Decision
+    system: dict[str, Senders], domain: dict[str, Senders], personal: Personal, score: float, decision: Decision
 ) -> None:
     changed = POLICY.domains["example.com"].model_copy(update=domain)
     policy = POLICY.model_copy(update={**system, "domains": {"example.com": changed}})

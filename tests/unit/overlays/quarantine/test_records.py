@@ -42,5 +42,31 @@ def test_welcomes_are_an_owners_own(tmp_path: Path) -> None:
     records.welcome("ann@example.com", "eve@outside.example")
     assert records.welcomed("ann@example.com") == ["eve@outside.example"]
     assert records.welcomed("bob@example.com") == []
-    records.unwelcome("ann@example.com", "EVE@outside.example")
+    records.unlist("ann@example.com", "EVE@outside.example")
     assert records.welcomed("ann@example.com") == []
+
+
+def test_blocks_are_an_owners_own_and_the_filter_is_told_of_them(tmp_path: Path) -> None:
+    records = Records(tmp_path / "records", tmp_path / "blocked")
+    records.welcome("ann@example.com", "eve@outside.example")
+    assert not records.blocked_file.exists()
+    records.block("ann@example.com", "Eve@Outside.Example")
+    records.block("bob@example.com", "mal|lory@outside.example")
+    assert (records.welcomed("ann@example.com"), records.blocked("ann@example.com")) == ([], ["eve@outside.example"])
+    assert records.blocked_file.read_text().splitlines() == [
+        "ann@example.com|eve@outside.example",
+        "bob@example.com|mal|lory@outside.example",
+        "|eve@outside.example",
+        "|mal|lory@outside.example",
+    ]
+    records.welcome("ann@example.com", "eve@outside.example")
+    records.unlist("bob@example.com", "mal|lory@outside.example")
+    assert (records.blocked("ann@example.com"), records.blocked_file.read_text()) == ([], "")
+
+
+def test_what_the_filter_cannot_be_told_does_not_hold(tmp_path: Path) -> None:
+    (tmp_path / "blocked").mkdir()
+    records = Records(tmp_path / "records", tmp_path / "blocked")
+    with pytest.raises(OSError, match="blocked"):
+        records.block("ann@example.com", "eve@outside.example")
+    assert records.blocked("ann@example.com") == []

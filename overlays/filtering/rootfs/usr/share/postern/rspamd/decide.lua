@@ -89,6 +89,21 @@ local function treatment(row, sender)
   return "score"
 end
 
+-- Whom a recipient blocks himself: lines of his mailbox's name and an address, and of the address for anybody's (records.py). Only that
+-- such mail goes to the quarantine's agent follows here, which asks again by what it knows itself.
+local personal = lua_maps.map_add_from_ucl("/var/lib/postern-blocked/blocked", "set", "senders that recipients block")
+
+local function blocked_by(rcpt, sender)
+  -- Where users have aliases, Postfix finds out later whose mailbox it is.
+  local owner = policy.aliases and "" or (rcpt.addr or ""):lower()
+  for _, address in ipairs(sender.addresses) do
+    if personal:get_key(owner .. "|" .. address) then
+      return true
+    end
+  end
+  return false
+end
+
 -- What the access rules said of the message's recipients, in one: the strictest. Theirs are always there, so that a header of
 -- a stranger can only make it stricter.
 local LENIENCE = { take = 0, relay = 1, discard = 2, bypass = 2 }
@@ -129,6 +144,7 @@ local function whole(task)
     elseif how == "welcome" then
       all.reject = NEVER
     else
+      all.personal = all.personal or blocked_by(rcpt, sender)
       all.tag = math.min(all.tag, tonumber(row.wants.tag) or NEVER)
       all.greylist = math.min(all.greylist, tonumber(row.wants.greylist) or NEVER)
       all.reject = math.max(all.reject, tonumber(row.wants.reject) or NEVER)
@@ -139,7 +155,7 @@ local function whole(task)
     all.greylist, all.relayed = NEVER, true
   end
   if rule >= LENIENCE.bypass then -- of antispam; viruses are looked for all the same
-    all.tag, all.reject, all.blocked = NEVER, NEVER, 0
+    all.tag, all.reject, all.blocked, all.personal = NEVER, NEVER, 0, false
   end
   return all
 end
@@ -169,7 +185,7 @@ local function verdict_of(task)
   local all = decided(task)
   if all.encrypted == "quarantine" and task:cache_get("postern_encrypted") then
     return "virus"
-  elseif all.blocked > 0 or task:get_metric_score()[1] >= all.tag then
+  elseif all.blocked > 0 or all.personal or task:get_metric_score()[1] >= all.tag then
     return "spam"
   end
   return "clean"
