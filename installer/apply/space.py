@@ -39,7 +39,7 @@ _THEN = {
     "queue": "when it is full, mail is refused until some has left",
     "mail": "when it is full, mail that belongs here waits in the queue",
     "logs": "the oldest lines go",
-    "rest": "when it is full, the filter's definitions are not renewed",
+    "rest": "when it is full, mail that is to be scanned is put off",
 }
 
 Say = Callable[[str], None]

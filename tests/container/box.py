@@ -43,7 +43,7 @@ fi
 _LAUNCH = f"""{_UNIFY}
 mkdir -p "/sys/fs/cgroup/$1"
 echo $$ >"/sys/fs/cgroup/$1/cgroup.procs"
-mount --bind "$2" "$2"
+mount --rbind "$2" "$2"
 mount -o remount,bind,nosuid,nodev,noexec "$2"
 shift 2
 exec "$@"
@@ -162,18 +162,27 @@ class Box:
 _NSPAWN = {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1", "SYSTEMD_NSPAWN_LOCK": "0"}
 
 
+NO_SPACES: Mapping[str, int] = {}
+
+
 @contextmanager
-def box(tree: Path, segments: Sequence[Segment], disk_mib: int = 0) -> Iterator[Box]:
-    """A box that is off; switched off and forgotten at the end. With `disk_mib` its /var has that size."""
+def box(
+    tree: Path, segments: Sequence[Segment], disk_mib: int = 0, spaces: Mapping[str, int] = NO_SPACES
+) -> Iterator[Box]:
+    """A box that is off; switched off and forgotten at the end. With `disk_mib` its /var has that size, and of it each
+    of `spaces` so much [MiB], a file system of its own: many a host's kernel lacks the quotas of the real ones."""
     place = _MEMORY if os.access(_MEMORY, os.W_OK) else Path(tempfile.gettempdir())
     for path in place.iterdir():
         if abandoned(path.name):
-            run.run(["umount", "--quiet", "--lazy", path / "var"], check=False)
+            run.run(["umount", "--quiet", "--recursive", "--lazy", path / "var"], check=False)
             shutil.rmtree(path, ignore_errors=True)  # another run may be at it too
     folder = Path(tempfile.mkdtemp(prefix=f"postern-{segments[0].cable}-", dir=place))
     if disk_mib:
         (folder / "var").mkdir()
-        run.run(["mount", "-t", "tmpfs", "-o", f"size={disk_mib}m,mode=0755", "postern", folder / "var"])
+        for space, size in {"": disk_mib, **spaces}.items():
+            (folder / "var" / space).mkdir(parents=True, exist_ok=True)
+            options = f"size={size}m,mode=0755,nosuid,nodev,noexec"
+            run.run(["mount", "-t", "tmpfs", "-o", options, "postern", folder / "var" / space])
     made = Box(tree, segments, folder)
     try:
         yield made
@@ -181,7 +190,7 @@ def box(tree: Path, segments: Sequence[Segment], disk_mib: int = 0) -> Iterator[
         made.stop()
         run.run([*_PRIVATE, _FORGET, "sh", made.name])
         if disk_mib:
-            run.run(["umount", "--lazy", folder / "var"])
+            run.run(["umount", "--recursive", "--lazy", folder / "var"])
         shutil.rmtree(folder)
 
 

@@ -9,13 +9,13 @@ nothing                 port4
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from hardware.host import run
-from tests.container.box import Box, box, until
+from tests.container.box import NO_SPACES, Box, box, until
 from tests.container.client import NAME, Client
 from tests.container.mailserver import MailServer
 from tests.container.network import Segment, segments
@@ -104,7 +104,14 @@ def messages_in(spool: Path) -> list[Path]:
 
 
 @contextmanager
-def lab(tree: Path, peers: Peers, answers: str = ANSWERS, name: str = "gw", disk_mib: int = 0) -> Iterator[Lab]:
+def lab(
+    tree: Path,
+    peers: Peers,
+    answers: str = ANSWERS,
+    name: str = "gw",
+    disk_mib: int = 0,
+    spaces: Mapping[str, int] = NO_SPACES,
+) -> Iterator[Lab]:
     """The box in service; at its end it must be well. `name` (two letters) tells its networks from other boxes'."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="postern-lab-")))
@@ -112,7 +119,7 @@ def lab(tree: Path, peers: Peers, answers: str = ANSWERS, name: str = "gw", disk
         outside, inside, desk, _ = nets
         key = _ssh_key(peers, folder)
         certificate = server_certificate(peers, folder)
-        made = stack.enter_context(box(tree, nets, disk_mib))
+        made = stack.enter_context(box(tree, nets, disk_mib, spaces))
         filled = answers.format(key=key.with_suffix(".pub").read_text().strip())
         made.start({"postern.answers": filled, "postern.secrets": SECRETS})
         outside.host(

@@ -162,7 +162,7 @@ def _shortages(of: Lab) -> Iterator[Fault]:
         filler.unlink()
 
     yield "no DNS", without_dns
-    yield "little space", partial(without_space, left_mib=100)
+    yield "little space", partial(without_space, left_mib=60)
     yield "no space at all", partial(without_space, left_mib=0)
 
 
