@@ -13,7 +13,7 @@ from hardware.host.errors import Problem, Refused
 from installer.apply import pipeline
 from installer.apply.pipeline import apply
 from installer.apply.store import Store
-from installer.box import change, cli, log
+from installer.box import change, cli, log, words
 from installer.box import settings as settings_command
 from installer.update import slots
 from overlays.settings import Secrets, Settings, parse_answers
@@ -232,7 +232,7 @@ def test_a_refusal_of_apply_reaches_the_screen(
 
 
 def test_help_of_everything(capsys: pytest.CaptureFixture[str]) -> None:
-    for words in (
+    for command in (
         [],
         ["status"],
         ["setup"],
@@ -244,6 +244,6 @@ def test_help_of_everything(capsys: pytest.CaptureFixture[str]) -> None:
         ["factory-reset"],
     ):
         with pytest.raises(SystemExit) as leaving:
-            cli.parser().parse_args([*words, "--help"])
+            words.parser().parse_args([*command, "--help"])
         assert leaving.value.code == 0
     assert "boot" not in capsys.readouterr().out.split("COMMAND", 1)[1].split("options")[0].replace("boot loader", "")
