@@ -69,7 +69,7 @@ class Path:
         self._messages: OrderedDict[str, Message] = OrderedDict()
         self._by_message_id: OrderedDict[str, Message] = OrderedDict()
         self._on_line: OrderedDict[tuple[str, str], Message] = OrderedDict()
-        self._rules: OrderedDict[tuple[str, str], list[tuple[str, str, Step]]] = OrderedDict()
+        self._rules: OrderedDict[tuple[str, str], list[Step]] = OrderedDict()  # decided, and for no message yet
         self._tls: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._wires: OrderedDict[str, tuple[str, str, str]] = OrderedDict()
         self._finished: set[str] = set()
@@ -100,7 +100,7 @@ class Path:
         yield from (one for one in self._messages.values() if one.id not in self._finished and not one.probe)
 
     def _postfix(self, entry: Entry) -> None:
-        if match := _TLS.fullmatch(entry.text) or _TLS.match(entry.text):
+        if match := _TLS.match(entry.text):
             _keep(self._tls, (match[1], match[2] or ""), match[3])
         elif match := _GONE.fullmatch(entry.text):
             for by_line in (self._tls, self._rules, self._on_line):
@@ -152,7 +152,7 @@ class Path:
             text = f"{match[1]} [{match[2]}], by {entry.speaker}{encrypted}"
             text += f", logged in as {message.user}" if message.user else ""
         message.steps.append(Step(entry.time, Stage.CONNECTION, text))
-        message.steps += [step for _, _, step in self._rules.pop(message.line, [])]
+        message.steps += self._rules.pop(message.line, [])
         _keep(self._on_line, message.line, message)
 
     def _rule(self, entry: Entry, match: re.Match[str]) -> None:
@@ -162,7 +162,7 @@ class Path:
         if message and not message.read and (message.id or match[6] in message.fates):
             message.steps.append(step)
         else:
-            self._rules.setdefault(line, []).append((match[5], match[6], step))
+            self._rules.setdefault(line, []).append(step)
             _trim(self._rules)
 
     def _refused(self, entry: Entry, number: str, match: re.Match[str]) -> None:
@@ -178,8 +178,8 @@ class Path:
             text = f"{name} [{address}], by {entry.speaker}{f', {tls}' if tls else ''}"
             message.steps.append(Step(entry.time, Stage.CONNECTION, text))
             waiting = self._rules.get(message.line, [])
-            mine = [one for one in waiting if one[1] == to]
-            message.steps += [step for _, _, step in mine]
+            mine = [step for step in waiting if step.to == to]
+            message.steps += mine
             waiting[:] = [one for one in waiting if one not in mine]
         else:
             message = self._known(number, entry)

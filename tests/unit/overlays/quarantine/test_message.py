@@ -93,3 +93,19 @@ def test_the_client_is_the_one_that_postfix_saw(received: bytes, client: str) ->
     origin = message.origin(b"Received: " + received + b"\r\n" + forged + RAW, "Bounce@Lists.example")
     assert str(origin.client) == client
     assert origin.addresses == ("bounce@lists.example", "ann@example.com")
+
+
+@pytest.mark.parametrize(
+    ("trace", "number"),
+    [
+        (
+            "from x (y [192.0.2.7])\r\n\tby mx1.x.org (Postfix) with ESMTPS id 4jZ1jB4YZqz1jZf\r\n\tfor <a@b>; now",
+            "4jZ1jB4YZqz1jZf",
+        ),
+        ("from x (unknown [192.0.2.7])\r\n\tby filter.example.org with SMTP id 0123456789.1; now", "0123456789.1"),
+        ("from mx1 ([unix:])\r\n\tby mx1.example.org with LMTP id aBcDeFgHiJ; now", ""),
+        ("from x by y with ESMTP id a>b\r\n\tRCPT; now", ""),
+    ],
+)
+def test_the_number_that_the_box_gave_a_message(trace: str, number: str) -> None:
+    assert message.queue_id(f"Received: {trace}\r\n\r\n".encode()) == number

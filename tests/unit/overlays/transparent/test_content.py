@@ -27,3 +27,12 @@ def test_a_mark_stands_before_the_subject(tmp_path: Path, came: bytes, goes: byt
     content.add(came)
     content.complete()
     assert b"".join(content.outgoing(b"X-Spam: Yes\r\n", "[S]")) == b"X-Spam: Yes\r\n" + goes + b".\r\n"
+
+
+def test_a_field_for_the_log_is_short_and_on_one_line(tmp_path: Path) -> None:
+    content = Content(tmp_path, 10_000)
+    content.add(b"From: x\r\nsubject: Good\r\n morning " + b"x" * 400 + b"\r\n\r\nMessage-ID: <in the text>\r\n")
+    content.complete()
+    assert content.field("Subject") == f"Good morning {'x' * 287}"
+    assert content.field("Message-ID") == ""
+    content.close()
