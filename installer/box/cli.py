@@ -140,6 +140,7 @@ def parser() -> argparse.ArgumentParser:
     # What units and consoles run; not for people, so without help.
     commands.add_parser("boot")
     commands.add_parser("answers")
+    commands.add_parser("take-certificate")
     commands.add_parser("publish-users").set_defaults(verb="publish")
     commands.add_parser("console").add_argument("terminal", nargs="?", default="console")
     return top
@@ -197,6 +198,11 @@ def _dispatch(arguments: argparse.Namespace, places: Places) -> int:
         from installer.box import certificate
 
         certificate.main(places, arguments)
+    elif command == "take-certificate":
+        from installer.apply import pipeline
+        from installer.box.change import open_box
+
+        pipeline.take_certificate(open_box(places))
     elif command in ("users", "publish-users"):
         from installer.box import users
 

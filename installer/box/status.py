@@ -19,6 +19,7 @@ from installer.update import slots
 from overlays import render
 from overlays.settings import Settings
 
+ACME = ("postern-acme.service", "postern-acme-taken.service")
 QUEUES = ("maildrop", "incoming", "active", "deferred", "hold")
 
 
@@ -71,6 +72,8 @@ def look(places: Places) -> Status:
     certificate = _certificate(places)
     if certificate and certificate.ending:
         problems.append(certificate.ending)
+    if settings and settings.uses_acme:
+        problems.append(_acme_problem())
     if settings and settings.scans_viruses:
         problems.append(definitions.problem(list(definitions.installed(places))))
     if settings and settings.filters:
@@ -146,6 +149,15 @@ def _certificate(places: Places) -> Shown | None:
         return shown(places)
     except Refused:
         return None
+
+
+def _acme_problem() -> str:
+    """Why the last try to get a certificate failed, in its own last words; empty when it did not."""
+    try:
+        failed = [unit for unit, state in services.show(ACME).items() if state.result != "success"]
+    except Failed:
+        return ""
+    return f"no certificate by ACME: {services.journal_of(failed[0])}" if failed else ""
 
 
 def _port(port: PortStatus) -> str:
