@@ -15,6 +15,7 @@ from overlays.values import text_of
 _BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----\s+([A-Za-z0-9+/=\s]*?)-----END \1-----")
 _COLUMNS = 64
 MOST_CERTIFICATES = 8
+AUTHORITIES_OF_THE_WORLD = "/etc/ssl/certs/ca-certificates.crt"
 
 
 def read_chain(value: Any) -> str:

@@ -16,7 +16,7 @@ from overlays.settings import Secrets, Settings
 from overlays.smarthost import settings as smarthost_concern
 from overlays.transparent import settings as transparent_concern
 from overlays.users import settings as users_concern
-from overlays.values import AnyAddress, Reason
+from overlays.values import AnyAddress, Reason, read_host
 from overlays.web import settings as web_concern
 
 
@@ -65,6 +65,10 @@ def _reasons(settings: Settings, profile: HardwareProfile, secrets: Secrets | No
     yield from _servers(settings)
     yield from _log_server(settings)
     yield from _names_need_dns(settings)
+    if settings.web.acme and not settings.network.allowing(PortService.HTTP):
+        yield Reason(
+            "web.acme", "no port lets in http, by which the authority looks", "such as allow: [smtp, https, http]"
+        )
 
 
 def _queue(settings: Settings, profile: HardwareProfile) -> Iterator[Reason]:
@@ -205,6 +209,9 @@ def _names_need_dns(settings: Settings) -> Iterator[Reason]:
     for index, server in enumerate(settings.clock.ntp):
         if isinstance(server, str):
             yield Reason(f"clock.ntp.{index}", f"{server} is a name, and there is no name server", hint)
+    acme = settings.web.acme
+    if acme and isinstance(read_host(acme.host), str):
+        yield Reason("web.acme.directory", f"{acme.host} is a name, and there is no name server", hint)
     if settings.smarthost and isinstance(settings.smarthost.host, str):
         yield Reason("smarthost.host", f"{settings.smarthost.host} is a name, and there is no name server", hint)
     for index, rule in enumerate(settings.access):

@@ -174,6 +174,10 @@ class Settings(Frozen):
         return tuple(address for address in (*own, *kept) if address != postmaster)
 
     @property
+    def uses_acme(self) -> bool:
+        return self.web.acme is not None
+
+    @property
     def home_page(self) -> str:
         """Where the web server leads whoever names no page."""
         return web_concern.home(self.mode)

@@ -40,6 +40,7 @@ PACKAGES = (
     "nmap",
     "openssh-client",
     "openssl",
+    "pebble",  # an authority that speaks ACME
     "postfix",  # for smtp-source
     "python3-dkim",
     "qpdf",  # PDF files with a password

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from hardware.host.errors import Problem
+from hardware.host.errors import Problem, refuse
 from hardware.host.run import Failed, run
+from installer.apply.places import Places
+from overlays.pem import read_chain, read_private_key
 from overlays.settings import Secrets, Settings
 
 SETTING = "web.certificate"
@@ -18,6 +22,7 @@ SOON = timedelta(days=21)  # an authority's shortest live for 45 days or less: l
 _BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n", re.DOTALL)
 _PRINT = ("-subject", "-issuer", "-startdate", "-enddate", "-fingerprint", "-sha256", "-ext", "subjectAltName")
 _TIMEOUT = 30.0
+_LONGEST = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,25 @@ def pair_of(settings: Settings, secrets: Secrets) -> Pair | None:
     if settings.web.certificate is None or secrets.web.key is None:
         return None
     return Pair(settings.web.certificate, secrets.web.key.get_secret_value())
+
+
+def given(places: Places, name: str) -> Pair:
+    """What an authority gave. It lies with an account that speaks to strangers: no link and no pipe is opened."""
+    try:
+        chain = read_chain(_text(places.acme / name / "cert.pem"))
+        return Pair(chain, read_private_key(_text(places.acme / "private" / name / "key.pem")).get_secret_value())
+    except ValueError as error:
+        raise refuse(str(error), where="ACME") from error
+
+
+def _text(path: Path) -> str:
+    try:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise OSError
+            return file.read(_LONGEST)
+    except (OSError, UnicodeDecodeError) as error:
+        raise refuse("cannot be read: the authority gave nothing that a box can show", where=str(path)) from error
 
 
 def problems(pair: Pair, name: str, now: datetime | None = None, source: str = "settings") -> list[Problem]:

@@ -10,6 +10,7 @@ or none of it.
     /var/lib/postern/device/tls -> certificate/made   what the daemons show: key.pem and cert.pem
     /var/lib/postern/device/certificate/made/         made on the box, for its name
     /var/lib/postern/device/certificate/own-DIGEST/   from the settings
+    /var/lib/postern/device/certificate/acme-DIGEST/  from an authority, for its name
 """
 
 from __future__ import annotations
@@ -38,8 +39,9 @@ _NO_SERIAL = re.compile(
 )
 
 
-def ensure(places: Places, name: str, own: Pair | None = None) -> bool:
-    """Make what is missing, and show the certificate that the settings give (`own`) or the one made here.
+def ensure(places: Places, name: str, own: Pair | None = None, *, acme: bool = False) -> bool:
+    """Make what is missing, and show the certificate that the settings give (`own`), else the one that an authority
+    gave for this name (`acme`), else the one made here.
 
     True if another key or certificate is shown than before. `name` is the box's FQDN; when it has changed, the same key
     gets a certificate for the new one.
@@ -49,7 +51,8 @@ def ensure(places: Places, name: str, own: Pair | None = None) -> bool:
     renamed = not missing and _named(made) != name
     if renamed:
         _certify(made, name)
-    chosen = _keep(places, own) if own else made
+    given = [path for path in made.parent.glob("acme-*") if _named(path) == name] if acme else []
+    chosen = _keep(places, own) if own else (given or [made])[0]
     switched = _show(places, chosen)
     for path in made.parent.iterdir():
         if path not in (made, chosen):
@@ -74,6 +77,16 @@ def prepare(places: Places, name: str) -> bool:
     return made_ssh or made_tls
 
 
+def take(places: Places, pair: Pair, name: str) -> bool:
+    """Show what an authority gave for this name; true if that is another certificate than before."""
+    chosen = _keep(places, pair, "acme", name)
+    switched = _show(places, chosen)
+    for path in chosen.parent.glob("acme-*"):
+        if path != chosen:
+            shutil.rmtree(path)
+    return switched
+
+
 def renew(places: Places, name: str) -> None:
     """Another key and certificate in place of those that were made here."""
     made = places.device / "certificate/made"
@@ -85,7 +98,7 @@ def renew(places: Places, name: str) -> None:
 
 
 def source(places: Places) -> str:
-    """Where the certificate that is shown comes from: `made` here, or `own`, from the settings."""
+    """Where the certificate that is shown comes from: `made` here, `own` (from the settings) or `acme`."""
     return (places.device / "tls").readlink().name.partition("-")[0]
 
 
@@ -155,15 +168,16 @@ def _move_in(places: Places, made: Path) -> None:
         _let_read(made)
 
 
-def _keep(places: Places, own: Pair) -> Path:
+def _keep(places: Places, own: Pair, origin: str = "own", name: str = "") -> Path:
     """The folder that holds this certificate; another one is another folder, so that key and certificate fit."""
 
     def fill(folder: Path) -> None:
         files.write(folder / "key.pem", own.key, mode=0o600)
         files.write(folder / "cert.pem", own.chain)
+        files.write(folder / "name", f"{name}\n")
         _let_read(folder)
 
-    folder = places.device / f"certificate/own-{files.digest_of(own.chain, own.key)[:16]}"
+    folder = places.device / f"certificate/{origin}-{files.digest_of(own.chain, own.key)[:16]}"
     _make(folder, fill)
     return folder
 

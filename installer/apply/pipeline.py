@@ -157,7 +157,7 @@ def enforce(box: Box, wanted: Plan) -> tuple[write.Changes, services.Actions]:
     """Make the plan true: the box's own secrets, files, host name, services. Safe to repeat."""
     places = box.places
     first = not places.rendered.exists()
-    another = device.ensure(places, wanted.name or device.serial(places), wanted.certificate)
+    another = device.ensure(places, wanted.name or device.serial(places), wanted.certificate, acme=wanted.acme)
     device.ensure_dkim(places, wanted.dkim)
     stopped = () if first else services.end_unneeded(wanted)  # while their files are there: they read them to stop
     changes = write.install(wanted.files, places.root, places.rendered)
@@ -174,6 +174,26 @@ def renew_certificate(box: Box, settings: Settings, secrets: Secrets) -> None:
         device.renew(box.places, wanted.name)
         services.bring(wanted, frozenset({device.TLS}))
         require_health(box, wanted)
+
+
+def take_certificate(box: Box) -> None:
+    """What an authority gave the box, shown by all that show one. Raises `Refused` when it cannot be the box's."""
+    with files.locked(box.places.lock):  # an apply may be under way; it has begun what we are the end of
+        current = box.store.current()
+        if current is None:
+            return
+        settings, secrets = box.store.load(current)
+        if not settings.uses_acme:
+            return
+        name = settings.mailhost.fqdn
+        pair = certificate.given(box.places, name)
+        found = certificate.problems(pair, name, source="ACME")
+        if found:
+            raise Refused(found)
+        if device.take(box.places, pair, name):
+            wanted = plan.of(settings, secrets, box.profile)
+            services.bring(wanted, frozenset({device.TLS}))
+            require_health(box, wanted)
 
 
 def require_health(box: Box, wanted: Plan) -> None:

@@ -34,6 +34,10 @@ class Places:
         return self.state / "device"
 
     @property
+    def acme(self) -> Path:
+        return self.root / "var/lib/postern-acme"
+
+    @property
     def grubenv_copy(self) -> Path:
         return self.state / "grubenv.copy"
 

@@ -25,6 +25,7 @@ class Plan:
     checks: tuple[Check, ...] = ()
     name: str = ""  # the box's FQDN, once it has one
     certificate: Pair | None = None  # None: the one that the box made
+    acme: bool = False  # an authority gives it one, if the settings do not
     dkim: tuple[str, ...] = ()  # the files of the keys that sign
     fence: bool = False  # nothing was applied yet: the init fence holds
 
@@ -46,6 +47,7 @@ def of(settings: Settings, secrets: Secrets, profile: HardwareProfile) -> Plan:
         checks=render.checks(settings),
         name=settings.mailhost.fqdn,
         certificate=certificate.pair_of(settings, secrets),
+        acme=settings.uses_acme,
         dkim=tuple(signature.file for signature in settings.signs),
     )
 

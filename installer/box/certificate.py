@@ -22,7 +22,7 @@ from overlays.settings import parse_answers, parse_secrets
 class Shown:
     """The certificate that the box shows."""
 
-    source: str  # made (on the box) or own (from the settings)
+    source: str  # made (on the box), own (from the settings) or acme (from an authority)
     subject: str
     issuer: str
     names: tuple[str, ...]
@@ -49,8 +49,10 @@ def main(places: Places, arguments: argparse.Namespace) -> None:
     if arguments.verb == "import":
         chain, key = _texts(arguments.certificate, arguments.key)
         _put(box, now, chain, key, arguments.reason or f"certificate {arguments.certificate.name}")
-    elif now.settings.web.certificate and arguments.verb == "remove":
+    elif (now.settings.web.certificate or now.settings.web.acme) and arguments.verb == "remove":
         _put(box, now, None, None, arguments.reason or "the box's own certificate again")
+    elif now.settings.web.acme:
+        raise refuse("the certificate comes by ACME", "it is renewed in time; `postern certificate remove` ends that")
     elif now.settings.web.certificate:
         raise refuse("the certificate comes from the settings", "`postern certificate import` takes another one")
     elif arguments.verb == "remove":
@@ -97,7 +99,7 @@ def _texts(*paths: Path) -> list[str]:
 def _put(box: Box, now: InForce, chain: str | None, key: str | None, reason: str) -> None:
     """The settings in force with this certificate instead of theirs."""
     settings = now.settings.model_dump(mode="json")
-    settings["web"]["certificate"] = chain
+    settings["web"] |= {"certificate": chain, "acme": None}
     secrets = now.secrets.model_dump(mode="json")
     secrets["web"]["key"] = key
     changed = (
@@ -108,7 +110,7 @@ def _put(box: Box, now: InForce, chain: str | None, key: str | None, reason: str
 
 
 def _lines(one: Shown) -> list[str]:
-    sources = {"made": "made by the box itself", "own": "from the settings"}
+    sources = {"made": "made by the box itself", "own": "from the settings", "acme": "from an authority, by ACME"}
     rows = [
         ("Source", sources[one.source]),
         ("For", ", ".join(one.names)),

@@ -103,6 +103,11 @@ def _dispatch(arguments: argparse.Namespace, places: Places) -> int:
         from installer.box import certificate
 
         certificate.main(places, arguments)
+    elif command == "take-certificate":
+        from installer.apply import pipeline
+        from installer.box.change import open_box
+
+        pipeline.take_certificate(open_box(places))
     elif command in ("users", "publish-users"):
         from installer.box import users
 

@@ -24,6 +24,7 @@ from overlays import render
 from overlays.settings import Settings
 
 _KEPT = (".Quarantine/cur", ".Quarantine/new", ".Bulk/cur", ".Bulk/new")
+ACME = ("postern-acme.service", "postern-acme-taken.service")
 QUEUES = ("maildrop", "incoming", "active", "deferred", "hold")
 
 
@@ -91,6 +92,8 @@ def look(places: Places) -> Status:
     if certificate and certificate.ending:
         problems.append(certificate.ending)
     installed = tuple(definitions.installed(places))
+    if settings and settings.uses_acme:
+        problems.append(_acme_problem())
     if settings and settings.scans_viruses:
         problems.append(definitions.problem(list(installed)))
     if settings and settings.filters:
@@ -189,6 +192,15 @@ def _certificate(places: Places) -> Shown | None:
         return shown(places)
     except Refused:
         return None
+
+
+def _acme_problem() -> str:
+    """Why the last try to get a certificate failed, in its own last words; empty when it did not."""
+    try:
+        failed = [unit for unit, state in services.show(ACME).items() if state.result != "success"]
+    except Failed:
+        return ""
+    return f"no certificate by ACME: {services.journal_of(failed[0])}" if failed else ""
 
 
 def _port(port: PortStatus) -> str:

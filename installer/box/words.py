@@ -148,6 +148,7 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("boot")
     commands.add_parser("answers")
     commands.add_parser("take-back").add_argument("number", type=int)
+    commands.add_parser("take-certificate")
     commands.add_parser("publish-users").set_defaults(verb="publish")
     commands.add_parser("console").add_argument("terminal", nargs="?", default="console")
     return top

@@ -10,12 +10,11 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, SecretStr
 
 from hardware.host.documents import Frozen
-from overlays.pem import Authorities
+from overlays.pem import AUTHORITIES_OF_THE_WORLD, Authorities
 from overlays.values import DomainName, Host, Line, Reason, Secret, one_line
 
 TLS_FROM_THE_START = 465
 _USER = re.compile(r"[^\s:#][^\s:]*")
-AUTHORITIES_OF_THE_WORLD = "/etc/ssl/certs/ca-certificates.crt"
 AUTHORITIES = "/etc/postfix/smarthost_authorities.pem"
 
 

@@ -30,6 +30,7 @@ HOSTILE = (
     "nginx",
     "php8.4-fpm",
     "postern-access",
+    "postern-acme",
     "postern-quarantine",
     "postern-quarantine-daily",
     "postern-quarantine-web",

@@ -545,6 +545,18 @@ WRONG: list[tuple[str, object, str]] = [
         "smarthost.authorities: is not a certificate in PEM form: it begins with -----BEGIN CERTIFICATE-----",
     ),
     # certificate
+    ("web", {"acme": {}}, "web.acme.directory: is missing"),
+    (
+        "web",
+        {"acme": {"directory": "http://acme.example.net/directory"}},
+        "web.acme.directory: 'http://acme.example.net/directory' is not the address of an ACME directory: such as",
+    ),
+    ("web", {"acme": {"directory": "https://a.example/$HOME"}}, "web.acme.directory: 'https://a.example/$HOME' is not"),
+    (
+        "web",
+        {"acme": {"directory": "https://a.example/", "contact": "ann"}},
+        "web.acme.contact: 'ann' is not a mail address",
+    ),
     ("web", {"certificate": 5}, "web.certificate: is not a text: PEM is right, as a block that begins with `|`"),
     ("web", {"certificate": "MIIB"}, "web.certificate: is not a certificate in PEM form: it begins with -----BEGIN"),
     ("web", {"certificate": _PEM.format("PRIVATE KEY", "MAA=")}, "web.certificate: holds a private key: that belongs"),
@@ -769,6 +781,21 @@ def test_a_wrong_key_is_not_repeated(key: str, sentence: str) -> None:
         parse_secrets(yaml.safe_dump({"format": 1, "web": {"key": key}}), "secrets.yaml")
     assert str(refused.value).startswith(f"secrets.yaml: {sentence}")
     assert "Hidden" not in str(refused.value)
+
+
+ACME = {"acme": {"directory": "https://acme.example.net/directory"}}
+
+
+def test_an_authority_finds_the_box_by_http() -> None:
+    assert complaints(yaml.safe_dump(GOOD | {"web": ACME})) == [
+        "web.acme: no port lets in http, by which the authority looks (such as allow: [smtp, https, http])"
+    ]
+    open_door = changed("network/ports/port1/allow", ["smtp", "https", "http"], GOOD | {"web": ACME})
+    assert complaints(open_door) == []
+    both = ACME | {"certificate": _PEM.format("CERTIFICATE", "MAA=")}
+    assert complaints(changed("network/ports/port1/allow", ["smtp", "https", "http"], GOOD | {"web": both})) == [
+        "web.acme: the settings give the box a certificate already (leave one of them out)"
+    ]
 
 
 def test_every_problem_is_reported_at_once() -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
-from installer.apply import certificate
+from hardware.host.errors import Refused
+from installer.apply import certificate, device
 from installer.apply.certificate import Pair
+from installer.apply.places import Places
 from tests.authority import DAYS, WEAK, Authority, Signed
 
 NAME = "mx1.example.org"
@@ -82,3 +86,43 @@ def test_too_weak(authority: Authority) -> None:
 def test_what_only_looks_like_one(own: Signed) -> None:
     broken = own.text.replace("M", "N")
     assert complaints(broken, own.key) == ["certificate 1 cannot be read by openssl"]
+
+
+def test_what_an_authority_gave_is_not_believed(authority: Authority, own: Signed, tmp_path: Path) -> None:
+    places = Places(tmp_path)
+    chain, key = places.acme / NAME / "cert.pem", places.acme / "private" / NAME / "key.pem"
+    for path, text in ((chain, own.text + authority.between.text), (key, own.key)):
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    assert certificate.given(places, NAME) == Pair(own.text + authority.between.text, own.key)
+    elsewhere = tmp_path / "elsewhere"
+    chain.rename(elsewhere)
+    with pytest.raises(Refused, match="cannot be read"):
+        certificate.given(places, NAME)
+    chain.symlink_to(elsewhere)
+    with pytest.raises(Refused, match="cannot be read"):
+        certificate.given(places, NAME)
+    chain.unlink()
+    os.mkfifo(chain)
+    with pytest.raises(Refused, match="cannot be read"):
+        certificate.given(places, NAME)
+    chain.unlink()
+    chain.write_text("nonsense")
+    with pytest.raises(Refused, match="ACME: is not a certificate in PEM form"):
+        certificate.given(places, NAME)
+
+
+def test_an_authoritys_certificate_is_shown_for_its_name_alone(own: Signed, tmp_path: Path) -> None:
+    places, pair = Places(tmp_path), Pair(own.text, own.key)
+    made = places.device / "certificate/made"
+    made.mkdir(parents=True)  # as the box's openssl would; this machine's may be older
+    (made / "name").write_text(NAME)
+    device.ensure(places, NAME)
+    assert (device.take(places, pair, NAME), device.take(places, pair, NAME)) == (True, False)
+    assert (device.source(places), (places.device / "tls/cert.pem").read_text()) == ("acme", own.text)
+    assert not device.ensure(places, NAME, acme=True)
+    assert device.ensure(places, NAME)
+    assert device.source(places) == "made"
+    device.take(places, pair, "mx2.example.org")
+    assert device.ensure(places, NAME, acme=True)
+    assert [path.name for path in made.parent.iterdir()] == ["made"]

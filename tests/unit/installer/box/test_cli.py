@@ -190,7 +190,9 @@ def test_reset_keeps_the_mail(box: Lab, settings: Settings, secrets: Secrets) ->
     queued = box.root / "var/spool/postfix/deferred/A1"
     queued.parent.mkdir(parents=True)
     queued.touch()
+    box.places.acme.mkdir(parents=True)
     assert run(box, "factory-reset", "--keep-mail", "--yes") == 0
+    assert not box.places.acme.exists()
     assert Store(box.places).history() == []
     assert not box.places.device.exists()
     assert queued.exists()
