@@ -77,6 +77,7 @@ class Box:
         nspawn = self._running.enter_context(run.spawn(argv, log=self.console, env=_NSPAWN, grace=30))
         until(lambda: self._find_leader(nspawn.pid), "the first process of the box")
         for segment in self.segments:
+            until(Path("/sys/class/net", segment.cable).exists, f"the cable {segment.cable}")
             segment.plug()
         until(lambda: self.stage == stage, f"stage {stage}", lambda: f"{self.stage}: {self.tail()}")
 
@@ -111,6 +112,18 @@ class Box:
     def tail(self) -> str:
         """The last that the box had to say."""
         return self.journal("--lines=30") if self.leader else self.console.read_text(errors="replace")[-2000:]
+
+    @property
+    def held_mib(self) -> float:
+        """What its processes hold in memory, a shared page counted once."""
+        namespace = Path(f"/proc/{self.leader}/ns/pid").readlink()
+        held = 0
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it has ended meanwhile
+                if (process / "ns/pid").readlink() == namespace:
+                    (share,) = re.findall(r"^Pss: +(\d+) kB", (process / "smaps_rollup").read_text(), re.MULTILINE)
+                    held += int(share)
+        return held / 1024
 
     def require_well(self, *hidden: str) -> None:
         """What the box says of itself at the end: no unit failed, and no log holds a password (`hidden`)."""
@@ -163,7 +176,7 @@ _NSPAWN = {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1", "SYSTEMD_NSPAWN_LOCK": "0"}
 
 
 @contextmanager
-def box(tree: Path, segments: Sequence[Segment], disk_mib: int = 0) -> Iterator[Box]:
+def box(tree: Path, segments: Sequence[Segment], disk_mib: int = 0, kind: type[Box] = Box) -> Iterator[Box]:
     """A box that is off; switched off and forgotten at the end. With `disk_mib` its /var has that size."""
     place = _MEMORY if os.access(_MEMORY, os.W_OK) else Path(tempfile.gettempdir())
     for path in place.iterdir():
@@ -174,7 +187,7 @@ def box(tree: Path, segments: Sequence[Segment], disk_mib: int = 0) -> Iterator[
     if disk_mib:
         (folder / "var").mkdir()
         run.run(["mount", "-t", "tmpfs", "-o", f"size={disk_mib}m,mode=0755", "postern", folder / "var"])
-    made = Box(tree, segments, folder)
+    made = kind(tree, segments, folder)
     try:
         yield made
     finally:
