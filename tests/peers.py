@@ -10,9 +10,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from hardware.host import run
 from hardware.host.files import digest_of
 from images import tools
-from images.archive import Archive
+from images.archive import Archive, keyring_options
 from images.store import Store
 
 # Those that every Debian has are named too, if their like are needed: nobody depends on them.
@@ -53,6 +54,17 @@ PACKAGES = (
     "swaks",
     "testssl.sh",
     "uudeview",
+)
+# What Debian itself makes of the same services, in its default set-up: a system that boots, not only programs to run.
+DEBIAN = (
+    "amavisd-new",
+    "clamav-daemon",
+    "dbus",
+    "haproxy",
+    "iproute2",
+    "postfix",
+    "spamassassin",
+    "systemd-sysv",
 )
 BROWSER = ("chromium", "coreutils", "dash", "fonts-dejavu-core")
 HOST = Path("/host")
@@ -99,6 +111,20 @@ def peers_tree(store: Store, archive: Archive) -> Peers:
 def browser_tree(store: Store, archive: Archive) -> Peers:
     """Chromium for this state of the archive (half a minute when it is not cached)."""
     return _tree("browser", BROWSER, store, archive)
+
+
+def debian_tree(store: Store, archive: Archive) -> Path:
+    """A whole Debian with `DEBIAN` configured as its packages do it (a minute when it is not cached)."""
+    digest = digest_of("debian 1", archive.suite, archive.state, *DEBIAN)
+    folder = store.made("debian", digest, lambda partial: _debian(partial / "root", archive))
+    store.trim("debian", 2)
+    return folder / "root"
+
+
+def _debian(root: Path, archive: Archive) -> None:
+    command = ["setpriv", "--pdeathsig", "KILL", "mmdebstrap", "--quiet", "--mode=root", "--variant=minbase"]
+    command += ["--architectures=amd64", f"--include={','.join(DEBIAN)}", *keyring_options()]
+    run.run([*command, archive.suite, root, *archive.sources], timeout=1800)
 
 
 def _tree(kind: str, packages: tuple[str, ...], store: Store, archive: Archive) -> Peers:

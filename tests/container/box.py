@@ -112,6 +112,18 @@ class Box:
         """The last that the box had to say."""
         return self.journal("--lines=30") if self.leader else self.console.read_text(errors="replace")[-2000:]
 
+    @property
+    def held_mib(self) -> float:
+        """What its processes hold in memory, a shared page counted once."""
+        namespace = Path(f"/proc/{self.leader}/ns/pid").readlink()
+        held = 0
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it has ended meanwhile
+                if (process / "ns/pid").readlink() == namespace:
+                    (share,) = re.findall(r"^Pss: +(\d+) kB", (process / "smaps_rollup").read_text(), re.MULTILINE)
+                    held += int(share)
+        return held / 1024
+
     def require_well(self, *hidden: str) -> None:
         """What the box says of itself at the end: no unit failed, and no log holds a password (`hidden`)."""
         failed = self.run("systemctl", "list-units", "--failed", "--plain", "--no-legend").stdout
