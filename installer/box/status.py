@@ -15,7 +15,7 @@ from hardware.host.run import Failed, run
 from installer.apply import services, space
 from installer.apply.places import Places, Stage
 from installer.apply.space import Space
-from installer.apply.store import Generation, Store
+from installer.apply.store import Generation, Store, Verdict
 from installer.box import definitions, queue
 from installer.box.certificate import Shown, shown
 from installer.box.definitions import Definitions
@@ -59,6 +59,7 @@ class Status:
     slot: str | None
     generation: int | None
     generation_time: str | None
+    on_trial: bool
     ports: tuple[PortStatus, ...]
     services: dict[str, str]
     queue: dict[str, int]
@@ -113,6 +114,7 @@ def look(places: Places) -> Status:
         slot=slot.value if slot else None,
         generation=generation.number if generation else None,
         generation_time=generation.about.time if generation else None,
+        on_trial=generation is not None and generation.about.verdict is Verdict.TRIAL,
         ports=_ports(places.root, profile.port_names if profile else ()),
         services=_services(settings),
         queue=_queue(places.root),
@@ -140,6 +142,7 @@ def report(places: Places, *, as_json: bool) -> str:
 def _lines(status: Status) -> list[str]:
     state = "not set up" if status.stage == Stage.FACTORY.value else status.stage.replace("-", " ")
     number = f"{status.generation} of {status.generation_time}" if status.generation else "none"
+    number += ", on trial until `postern confirm`" if status.on_trial else ""
     rows = [
         ("State", f"{state}{f', {status.mode} mode' if status.mode else ''}"),
         ("Name", status.name or "none yet"),
