@@ -179,7 +179,11 @@ NO_SPACES: Mapping[str, int] = {}
 
 @contextmanager
 def box(
-    tree: Path, segments: Sequence[Segment], disk_mib: int = 0, spaces: Mapping[str, int] = NO_SPACES
+    tree: Path,
+    segments: Sequence[Segment],
+    disk_mib: int = 0,
+    spaces: Mapping[str, int] = NO_SPACES,
+    kind: type[Box] = Box,
 ) -> Iterator[Box]:
     """A box that is off; switched off and forgotten at the end. With `disk_mib` its /var has that size, and of it each
     of `spaces` so much [MiB], a file system of its own: many a host's kernel lacks the quotas of the real ones."""
@@ -195,7 +199,7 @@ def box(
             (folder / "var" / space).mkdir(parents=True, exist_ok=True)
             options = f"size={size}m,mode=0755,nosuid,nodev,noexec"
             run.run(["mount", "-t", "tmpfs", "-o", options, "postern", folder / "var" / space])
-    made = Box(tree, segments, folder)
+    made = kind(tree, segments, folder)
     try:
         yield made
     finally:
