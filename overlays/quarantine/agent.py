@@ -120,21 +120,18 @@ class Agent:
     def _keep(self, now: Policy, letter: Letter, decision: Decision, recipient: str) -> None:
         """Into its mailbox; where the store will never have such a mailbox, into the administrator's.
 
-        The store can die between filing and answering. Then the message is looked for when it comes again.
+        The store can die between filing and answering, and so can we: a message that comes again is looked for first.
         """
         owner, mark = decision.owner, carry.mark(letter, recipient)
-        refused = None
-        if self._records.begin(owner, mark) or not Mailbox(now, owner).holds(mark):
-            try:
-                carry.into_store(letter, owner, recipient, decision.kind)
-            except NotTaken as failure:
-                if failure.unheard:
-                    raise
-                refused = failure
-        self._records.settle(owner, mark)
-        if refused and (not refused.final or owner == SYSTEM):
-            raise refused
-        if refused:
+        if not self._records.begin(owner, mark) and Mailbox(now, owner).holds(mark):
+            return
+        try:
+            carry.into_store(letter, owner, recipient, decision.kind)
+        except NotTaken as failure:
+            if not failure.unheard:
+                self._records.settle(owner, mark)
+            if not failure.final or owner == SYSTEM:
+                raise
             self._keep(now, letter, Decision(Way.KEEP, SYSTEM, decision.kind), recipient)
 
 

@@ -58,9 +58,13 @@ def onward(letter: Letter, recipients: Sequence[str]) -> dict[str, str]:
 
 
 def mark(letter: Letter, recipient: str) -> str:
-    """By what a message for this recipient is known again. Postfix brings the same bytes each time, and its queue's
-    name for a message is in them."""
-    return hashlib.sha256(recipient.encode("utf-8", "surrogateescape") + b"\0" + letter.raw).hexdigest()
+    """By what a message for this recipient is known again.
+
+    Postfix brings the same bytes each time, and its queue's name for a message is in them; the proxy of transparent
+    mode says what its client sent.
+    """
+    content = message.first(letter.raw, message.CONTENT).encode() or letter.raw
+    return hashlib.sha256(recipient.encode("utf-8", "surrogateescape") + b"\0" + content).hexdigest()
 
 
 def into_store(letter: Letter, owner: str, recipient: str, kind: Kind) -> None:

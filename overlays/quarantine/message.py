@@ -15,8 +15,10 @@ SCORE, VERDICT, MARK = "X-Postern-Score", "X-Postern-Verdict", "X-Spam"
 # The agent writes these on what it keeps: for whom and from whom it came, why it is kept, and how it is known again.
 RECIPIENT, SENDER, KIND = "X-Postern-Recipient", "X-Postern-Sender", "X-Postern-Quarantine"
 FILING = "X-Postern-Filing"
+CONTENT = "X-Postern-Content"
+"""Names what the client of the proxy sent; what the proxy adds is new each time."""
 _OURS = (RECIPIENT, SENDER, KIND, FILING)
-_STORED = (*_OURS, "Return-Path", "Delivered-To")  # what agent and store add, and a release takes away
+_STORED = (*_OURS, CONTENT, "Return-Path", "Delivered-To")  # what agent and store add, and a release takes away
 
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:((?:[^\r\n]|\r?\n[ \t])*)\r?\n")
 # What the box itself wrote into `Received:`; the store says LMTP.

@@ -17,12 +17,13 @@ from pathlib import Path
 from hardware.host import files
 
 _FILING = 86400  # seconds within which a message that was said to come has come
+_QUEUED = 6 * 86400  # seconds in which a message may come again: a day more than Postfix tries
 RECORDS = Path("/var/lib/postern-quarantine/records.sqlite")
 BLOCKED = Path("/var/lib/postern-blocked/blocked")  # for decide.lua: owner|sender, and |sender for anybody's
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS owner (name TEXT PRIMARY KEY, reported TEXT NOT NULL DEFAULT '', seen INTEGER NOT NULL)
     WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS filing (owner TEXT, mark TEXT, PRIMARY KEY (owner, mark)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS filing (owner TEXT, mark TEXT, since INTEGER, PRIMARY KEY (owner, mark)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS welcome (owner TEXT, sender TEXT, PRIMARY KEY (owner, sender)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS block (owner TEXT, sender TEXT, PRIMARY KEY (owner, sender)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS day (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -49,15 +50,17 @@ class Records:
     def begin(self, name: str, mark: str) -> bool:
         """Remember that this mailbox gets the message with this mark. It is said before it is filed.
 
-        False when it was said before and not settled since: nobody knows whether the message is there.
+        False when it was said before: nobody knows whether the message is there.
         """
         with self._open() as now:
             known = "INSERT INTO owner (name, seen) VALUES (?, ?) ON CONFLICT DO UPDATE SET seen = excluded.seen"
-            now.execute(known, (name, int(time.time())))
-            return now.execute("INSERT OR IGNORE INTO filing VALUES (?, ?)", (name, mark)).rowcount == 1
+            at = int(time.time())
+            now.execute(known, (name, at))
+            now.execute("DELETE FROM filing WHERE since < ?", (at - _QUEUED,))
+            return now.execute("INSERT OR IGNORE INTO filing VALUES (?, ?, ?)", (name, mark, at)).rowcount == 1
 
     def settle(self, name: str, mark: str) -> None:
-        """The store has answered: whether the message is there is known."""
+        """The store has refused: the message is not there."""
         with self._open() as now:
             now.execute("DELETE FROM filing WHERE owner = ? AND mark = ?", (name, mark))
 

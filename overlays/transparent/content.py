@@ -6,6 +6,7 @@ reads and another does not is how a second message is smuggled in (as Postfix do
 
 from __future__ import annotations
 
+import hashlib
 import re
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -93,6 +94,12 @@ class Content:
         self._file.seek(0)
         while block := self._file.read(_BLOCK):
             yield block
+
+    def digest(self) -> str:
+        digest = hashlib.sha256()
+        for block in self.blocks():
+            digest.update(block)
+        return digest.hexdigest()
 
     def outgoing(self, added: bytes, mark: str = "") -> Iterator[bytes]:
         """The message as a server is sent it, to its end: `added` on top, forged header fields of ours left out, and

@@ -97,7 +97,8 @@ class Scanner:
                 await _expect(reader, b"250")
             writer.write(b"DATA\r\n")
             await _expect(reader, b"354")
-            for block in content.outgoing(_trace(envelope, self.name) + verdict.header):
+            known_by = f"X-Postern-Content: {content.digest()}\r\n".encode()  # when its client sends it again
+            for block in content.outgoing(_trace(envelope, self.name) + verdict.header + known_by):
                 writer.write(block)
                 await writer.drain()
             for _ in envelope.recipients:

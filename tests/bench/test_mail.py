@@ -104,7 +104,7 @@ def test_filtering_against_amavis(root: Path, debian: Path, peers: Peers, tmp_pa
         assert isinstance(its.box, Debian)
         its.box.relay(BEHIND)
         its.box.filter(root / "usr/share/postern/definitions")
-        figure += told("10 kB filtered / amavisd-new, SpamAssassin, ClamAV, Postfix", ours, its, 300, 40, 5)
+        figure += told("10 kB filtered / amavisd-new, SpamAssassin, ClamAV, Postfix", ours, its, 300, 20, 5)
 
 
 def test_relay_against_postfix(root: Path, debian: Path, peers: Peers, tmp_path: Path, figure: list[Figure]) -> None:
@@ -115,7 +115,7 @@ def test_relay_against_postfix(root: Path, debian: Path, peers: Peers, tmp_path:
     ):
         assert isinstance(its.box, Debian)
         its.box.relay(BEHIND)
-        figure += told("10 kB relayed / bare Postfix", ours, its, 1000, 1000, 0.9)
+        figure += told("10 kB relayed / bare Postfix", ours, its, 2000, 2000, 0.9)
 
 
 def test_proxy_against_haproxy(root: Path, debian: Path, peers: Peers, tmp_path: Path, figure: list[Figure]) -> None:
@@ -124,6 +124,6 @@ def test_proxy_against_haproxy(root: Path, debian: Path, peers: Peers, tmp_path:
         its.box.pass_through(f"{BEHIND}:25")
         its = Side(its.box, peers, its.outside, "192.0.2.10:2525", its.letters, its.sink)
         with side(root, peers, tmp_path / "read", "bf", answers=_TRANSPARENT.format(filtering=UNFILTERED)) as ours:
-            figure += told("10 kB read along, not filtered / HAProxy, TCP", ours, its, 1000, 1000, 0.5)
+            figure += told("10 kB read along, not filtered / HAProxy, TCP", ours, its, 2000, 2000, 0.5)
         with side(root, peers, tmp_path / "filtered", "bg", answers=_TRANSPARENT.format(filtering=FILTERED)) as ours:
             figure += told("10 kB read along and filtered / HAProxy, TCP", ours, its, 300, 1000, None)

@@ -7,7 +7,7 @@ import re
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.container.box import until
+from tests.container.faults import Fault, Sending, absences, deaths, emptied, state
 from tests.container.lab import ANSWERS, TRUSTED, Lab, lab
 from tests.container.load import Letter, Load
 from tests.container.malformed import EICAR
@@ -53,91 +54,19 @@ def letters() -> Iterator[Letter]:
         yield Letter(number, SENDER, tuple(f"ann@{domain}" for domain in domains), f"{head}\r\n{text}".encode())
 
 
-class Sending:
-    """The senders, a stranger's mail server and one inside, as one."""
-
-    def __init__(self, of: Lab) -> None:
-        every = list(letters())
-        self.loads = (
-            Load(of.stranger, [one for one in every if not _goes_out(one)], lanes=10),
-            Load(lambda: of.client(TRUSTED), [one for one in every if _goes_out(one)], lanes=2),
-        )
-
-    def release(self, share: float) -> None:
-        for load in self.loads:
-            load.release(round(len(load.letters) * share) + 1)
-
-    @property
-    def released(self) -> int:
-        return sum(load.released for load in self.loads)
-
-    @property
-    def attempts(self) -> int:
-        return sum(load.attempts for load in self.loads)
-
-    @property
-    def settled(self) -> int:
-        return sum(load.settled for load in self.loads)
-
-    @property
-    def put_off(self) -> list[str]:
-        return [said for load in self.loads for said in load.put_off]
-
-    def goes_on(self, count: int = 30) -> None:
-        """Wait until the box has said something so many times more, or there is nothing left to send."""
-        wanted = self.attempts + count
-        until(lambda: self.attempts >= wanted or self.settled == self.released, "it", lambda: self.put_off[-3:])
-
-
 def test_two_thousand_messages_while_everything_fails(busy: Lab) -> None:
     began = time.monotonic()
-    sending = Sending(busy)
-
-    def tell(what: str) -> None:
-        print(f"{time.monotonic() - began:5.1f} s: {sending.settled} settled, {len(sending.put_off)} put off; {what}")
-
-    faults = [*_deaths(busy), *_absences(busy), *_shortages(busy)]
-    with sending.loads[0], sending.loads[1]:
-        for name, fault in faults:
-            tell(name)
-            sending.release(1 / len(faults))
-            sending.goes_on()
-            fault(sending)
-        tell("no more faults")
-        until(lambda: sending.settled == COUNT, "the last message", lambda: sending.put_off[-3:])
-    tell("all sent")
-    until(lambda: all(_state(busy, unit) == "active" for unit in UNITS), "every unit")
-    until(lambda: _emptied(busy), "an empty queue", lambda: busy.box.run("postqueue", "-p").stdout)
-    tell("all delivered")
+    every = list(letters())
+    sending = Sending(  # a stranger's mail server and one inside
+        Load(busy.stranger, [one for one in every if not _goes_out(one)], lanes=10),
+        Load(lambda: busy.client(TRUSTED), [one for one in every if _goes_out(one)], lanes=2),
+    )
+    each = [(unit,) for unit in UNITS] + [UNITS]
+    sending.under([*deaths(busy.box, each), *absences(busy.box, each), *_shortages(busy)])
+    until(lambda: all(state(busy.box, unit) == "active" for unit in UNITS), "every unit")
+    until(lambda: emptied(busy.box), "an empty queue", lambda: busy.box.run("postqueue", "-p").stdout)
+    print(f"all delivered after {time.monotonic() - began:.1f} s")
     _require_each_once(busy, sending)
-
-
-Fault = tuple[str, Callable[[Sending], None]]
-
-
-def _deaths(of: Lab) -> Iterator[Fault]:
-    """Killed, and nobody starts it again but systemd."""
-    for units in [(unit,) for unit in UNITS] + [UNITS]:
-
-        def fault(sending: Sending, units: tuple[str, ...] = units) -> None:
-            before = {unit: _pid(of, unit) for unit in units}
-            of.box.run("systemctl", "kill", "--signal=KILL", *units)
-            until(lambda: all(_pid(of, unit) not in (0, before[unit]) for unit in units), "the units again")
-
-        yield f"killed: {' '.join(units)}", fault
-
-
-def _absences(of: Lab) -> Iterator[Fault]:
-    """Stopped while messages come in, and started again."""
-    for units in [(unit,) for unit in UNITS] + [UNITS]:
-
-        def fault(sending: Sending, units: tuple[str, ...] = units) -> None:
-            sockets = ("clamav-daemon.socket",) if "clamav-daemon.service" in units else ()
-            of.box.run("systemctl", "stop", *sockets, *units)
-            sending.goes_on()
-            of.box.run("systemctl", "start", *sockets, *units)
-
-        yield f"stopped: {' '.join(units)}", fault
 
 
 def _shortages(of: Lab) -> Iterator[Fault]:
@@ -199,20 +128,3 @@ def _arrived(of: Lab) -> Iterator[tuple[int, str]]:
 
 def _goes_out(letter: Letter) -> bool:
     return letter.number % 10 == OUT
-
-
-def _pid(of: Lab, unit: str) -> int:
-    """A unit's first process while it is in service, else 0."""
-    if _state(of, unit) != "active":
-        return 0
-    return int(of.box.run("systemctl", "show", "--value", "--property=MainPID", unit).stdout)
-
-
-def _state(of: Lab, unit: str) -> str:
-    return of.box.run("systemctl", "is-active", unit, check=False).stdout.strip()
-
-
-def _emptied(of: Lab) -> bool:
-    """Postfix comes to what it put off by itself, two minutes later: here it is asked to do so now."""
-    of.box.run("postqueue", "-f")
-    return not of.queued()

@@ -175,7 +175,20 @@ def test_a_store_that_dies_before_it_answers(bench: Bench, monkeypatch: pytest.M
     monkeypatch.setattr(Mailbox, "holds", lambda *_: filed)  # the real one is asked in tests/container
     assert codes(bench.send(8, "ann@example.com")) == ["250"]
     assert len(bench.store.took) == (1 if filed else 2)
-    assert codes(bench.send(8, "ann@example.com")) == ["250"]
+    monkeypatch.setattr(Mailbox, "holds", lambda *_: True)
+    assert codes(bench.send(8, "ann@example.com")) == ["250"]  # nobody heard this answer
+    assert len(bench.store.took) == (1 if filed else 2)
+
+
+def test_what_the_proxy_brings_again_is_known_by_what_its_client_sent(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Mailbox, "holds", lambda *_: True)
+    for header in (b"Received: at nine\r\nX-Postern-Content: 1f\r\n", b"Received: at ten\r\nX-Postern-Content: 1f\r\n"):
+        assert codes(bench.send(8, "ann@example.com", header=header)) == ["250"]
+    assert len(bench.store.took) == 1
+    assert codes(bench.send(8, "ann@example.com", header=b"X-Postern-Content: 2e\r\n")) == ["250"]
+    assert len(bench.store.took) == 2
 
 
 def test_a_mailbox_that_cannot_be_is_the_administrators(bench: Bench) -> None:

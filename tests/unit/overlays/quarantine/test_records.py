@@ -26,7 +26,7 @@ def test_an_owner_is_forgotten_when_nothing_can_be_on_its_way(tmp_path: Path, mo
     assert records.begin("ann@example.com", "a mark")
 
 
-def test_what_was_settled_is_not_in_doubt(tmp_path: Path) -> None:
+def test_what_was_refused_is_not_in_doubt(tmp_path: Path) -> None:
     records = Records(tmp_path / "records")
     assert records.begin("ann@example.com", "a mark")
     assert records.begin("bob@example.com", "a mark")
@@ -34,6 +34,15 @@ def test_what_was_settled_is_not_in_doubt(tmp_path: Path) -> None:
     records.settle("ann@example.com", "a mark")
     assert records.begin("ann@example.com", "a mark")
     assert not records.begin("ann@example.com", "another")
+
+
+def test_a_message_is_known_as_long_as_it_may_come_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = Records(tmp_path / "records")
+    assert records.begin("ann@example.com", "a mark")
+    later = time.time() + 7 * 86400
+    monkeypatch.setattr(time, "time", lambda: later)
+    assert records.begin("bob@example.com", "another")
+    assert records.begin("ann@example.com", "a mark")
 
 
 def test_welcomes_are_an_owners_own(tmp_path: Path) -> None:

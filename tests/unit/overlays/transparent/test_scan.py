@@ -171,4 +171,4 @@ def test_what_is_kept_goes_to_the_agent(
     ]
     trace, _, rest = heard[5].partition(b"X-Postern-Verdict: spam\r\n")
     assert trace.startswith(b"Received: from mail.example.edu (unknown [IPv6:2001:db8::7])\r\n\tby filter.example.org ")
-    assert rest == b"Subject: x\r\n\r\nhello\r\n.\r\n"
+    assert rest == f"X-Postern-Content: {content.digest()}\r\nSubject: x\r\n\r\nhello\r\n.\r\n".encode()
