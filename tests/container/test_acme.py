@@ -183,6 +183,21 @@ def test_what_the_authority_gave_is_looked_at(fresh: Box, peers: Peers, net: Seg
     assert first_shown(peers, net) == before
 
 
+def test_a_directory_that_nobody_known_signed_is_not_believed(
+    fresh: Box, peers: Peers, net: Segment, authority: Authority, tmp_path: Path
+) -> None:
+    before = first_shown(peers, net)
+    answers = yaml.safe_load(fresh.run("postern", "settings", "show").stdout)
+    del answers["web"]["acme"]["authorities"]
+    fresh.path("run/answers.yaml").write_text(yaml.safe_dump(answers))
+    fresh.run("postern", "apply", "/run/answers.yaml")
+    with pebble(peers, net, authority, tmp_path):
+        assert fresh.run("systemctl", "start", UNIT, check=False).status != 0
+    said = fresh.journal("--unit", UNIT, "--lines=60")
+    assert re.search("curl_get: .*certificate", said), said
+    assert first_shown(peers, net) == before
+
+
 def test_the_way_back(fresh: Box, peers: Peers, net: Segment) -> None:
     fresh.run("postern", "certificate", "remove")
     assert shown(peers, net) == dict.fromkeys(SHOWN, bodies(made_here(fresh)))
