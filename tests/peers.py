@@ -130,7 +130,7 @@ def _debian(root: Path, archive: Archive) -> None:
 def _tree(kind: str, packages: tuple[str, ...], store: Store, archive: Archive) -> Peers:
     digest = digest_of("peers 8", archive.suite, archive.state, *packages)
     folder = store.made(kind, digest, lambda partial: _make(partial / "root", packages, archive))
-    store.trim(kind, 8)
+    store.trim(kind, 2)
     return Peers(folder / "root")
 
 
