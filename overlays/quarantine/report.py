@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -66,9 +67,10 @@ def tidy(now: Policy, records: Records) -> None:
 
 
 def lacking() -> int:
-    """How many bytes the store has too little; none, if not above 0."""
+    """How many bytes the store has too little; none, if not above 0. Whoever fills a disk that all share is another."""
     room = shutil.disk_usage(STORE)
-    return room.total // _LITTLE - room.free
+    shared = room.total == shutil.disk_usage(STORE.parent).total
+    return 0 if shared else room.total // _LITTLE - room.free
 
 
 def make_room(now: Policy, records: Records, missing: int) -> None:
@@ -152,3 +154,5 @@ def main() -> None:
         by_the_clock(policy.load(Path(policy.POLICY)), Records(), datetime.now().astimezone())
     except Away as failure:
         log.warning("the store does not answer, so this waits: %s", failure)
+    except sqlite3.OperationalError as failure:  # busy, or the disk is full
+        log.warning("nothing can be remembered, so this waits: %s", failure)

@@ -193,6 +193,7 @@ def addresses(of: Box) -> dict[str, list[str]]:
 
 def test_before_set_up_the_settings_to_come_are_tried(fresh: tuple[Box, Segment]) -> None:
     of, segment = fresh
+    until(lambda: "192.168.1.99/24" in addresses(of).get("port1", []), "the factory's address")
     before = addresses(of)
     found = looked(of, "--answers", "/run/a.yaml", "--secrets", "/run/s.yaml")
     assert found["link port1"][0] == "green"

@@ -43,9 +43,8 @@ from tests.peers import Peers
 
 SECRETS = f"format: 1\nadmin: {{password: {PASSWORD}}}\n"
 _LEFT_ALONE = "/run/systemd/system/postern-proxy.service.d"
-_CLOSED = (
-    "postern settings show >/run/a.yaml; sed -i 's/fail: open/fail: closed/' /run/a.yaml; postern apply /run/a.yaml"
-)
+_CHANGED = "postern settings show >/run/a.yaml; sed -i 's/fail: open/fail: closed/' /run/a.yaml"
+_CLOSED = f"{_CHANGED}; postern apply --confirm-within 0 /run/a.yaml"
 
 
 @dataclass(frozen=True)
