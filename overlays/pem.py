@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-import ssl
 from typing import Annotated, Any
 
 from pydantic import PlainSerializer, PlainValidator, SecretStr
@@ -33,6 +32,8 @@ def read_chain(value: Any) -> str:
 
 def read_authorities(value: Any) -> str:
     """Certificates in PEM whose word is taken, in any order."""
+    import ssl  # each start of the box reads settings, and seldom any with such certificates
+
     found = [body for label, body in _blocks(value) if label == "CERTIFICATE"]
     text = "".join(_pem("CERTIFICATE", body, f"certificate {number}") for number, body in enumerate(found, 1))
     try:

@@ -3,17 +3,14 @@ any."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import Annotated, Any
 
-from pydantic import Field, PlainValidator
+from pydantic import Field
 
 from hardware.host.documents import Frozen
+from overlays.pem import AUTHORITIES_OF_THE_WORLD, Authorities
 from overlays.values import DomainName, Host, Reason
-
-_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")
 
 
 class LogType(StrEnum):
@@ -49,21 +46,8 @@ class Transport(StrEnum):
     TLS = "tls"
 
 
-_OWN_AUTHORITY, _EVERYBODYS = "/etc/rsyslog/authority.pem", "/etc/ssl/certs/ca-certificates.crt"
+AUTHORITIES = "/etc/rsyslog/authorities.pem"
 USUAL_PORTS = {Transport.UDP: 514, Transport.TCP: 514, Transport.TLS: 6514}
-
-
-def read_authority(value: Any) -> str:
-    """Certificates in PEM, without what stood around them."""
-    import ssl  # the boot reads settings, and seldom any with certificates
-
-    found = _CERTIFICATE.findall(value) if isinstance(value, str) else []
-    text = "\n".join("\n".join(line.strip() for line in one.split("\n")) for one in found)
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
-    except (ssl.SSLError, ValueError):
-        raise ValueError("is not a certificate in PEM form: it begins with -----BEGIN CERTIFICATE-----") from None
-    return f"{text}\n"
 
 
 class LogServer(Frozen):
@@ -73,9 +57,8 @@ class LogServer(Frozen):
     transport: Transport = Field(Transport.TLS, description="udp and tcp can be read and forged on their way")
     port: int | None = Field(None, ge=1, le=65535, description="default 6514 for tls, 514 for udp and tcp")
     name: DomainName | None = Field(None, description="the name in its certificate, where `host` is not that (tls)")
-    authority: Annotated[str, PlainValidator(read_authority, json_schema_input_type=str)] | None = Field(
-        None,
-        description="the certificates in PEM that vouch for its own; without any those of the whole world do (tls)",
+    authorities: Authorities | None = Field(
+        None, description="who may sign its certificate, in PEM (default: the authorities that browsers know; tls)"
     )
     types: tuple[LogType, ...] = Field(tuple(LogType), description="which records")
     level: Level = Field(Level.INFORMATION, description="records that matter less are not sent")
@@ -99,8 +82,8 @@ class LogsSettings(Frozen):
     server: LogServer | None = Field(None, description="without it nothing leaves the box")
 
     @property
-    def authority_lines(self) -> tuple[str, ...]:
-        return tuple((self.server.authority or "").splitlines()) if self.server else ()
+    def authority_lines(self) -> list[str]:
+        return (self.server.authorities or "").splitlines() if self.server else []
 
     @property
     def types(self) -> str:
@@ -125,7 +108,7 @@ class LogsSettings(Frozen):
         if server.transport is Transport.TLS:
             words |= {"streamDriver": "ossl", "streamDriverMode": 1, "streamDriverAuthMode": "x509/name"}
             words |= {"streamDriverPermittedPeers": server.certified_name}
-            words |= {"streamDriver.CAFile": _OWN_AUTHORITY if server.authority else _EVERYBODYS}
+            words |= {"streamDriver.CAFile": AUTHORITIES if server.authorities else AUTHORITIES_OF_THE_WORLD}
         return tuple(f'{name}="{value}"' for name, value in words.items())
 
     def problems(self) -> Iterator[Reason]:
@@ -135,7 +118,7 @@ class LogsSettings(Frozen):
         if not server.types:
             yield Reason("logs.server.types", "nothing would be sent", "such as [history, event], or leave it out")
         if server.transport is not Transport.TLS:
-            for name in ("name", "authority"):
+            for name in ("name", "authorities"):
                 if getattr(server, name) is not None:
                     yield Reason(
                         f"logs.server.{name}", f"{server.transport} has no certificate", "choose transport: tls"

@@ -47,7 +47,7 @@ class Logged:
     @property
     def tls(self) -> str:
         lines = "\\n".join(self.server.authority.strip().splitlines())
-        return f'authority: "{lines}"'
+        return f'authorities: "{lines}"'
 
 
 @pytest.fixture(scope="module")

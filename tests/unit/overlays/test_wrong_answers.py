@@ -393,10 +393,10 @@ WRONG: list[tuple[str, object, str]] = [
         {
             "server": {
                 "host": "log.example.org",
-                "authority": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----",
+                "authorities": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----",
             }
         },
-        "logs.server.authority: is not a certificate in PEM form: it begins with -----BEGIN CERTIFICATE-----",
+        "logs.server.authorities: is not a certificate in PEM form: it begins with -----BEGIN CERTIFICATE-----",
     ),
     ("logs", {"server": {"host": "log.example.org", "types": []}}, "logs.server.types: nothing would be sent (such as"),
     (
