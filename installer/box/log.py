@@ -25,7 +25,6 @@ PARTS = {
     ],
     "system": [*(f"--unit={unit}.service" for unit in SYSTEM), "--unit=init.scope"],
 }
-_BEFORE = 6 * 3600  # seconds that are read before what was asked for: messages that were under way then
 _RECENT = "1 day ago"
 
 
@@ -64,7 +63,7 @@ def records(kind: LogType, follow: bool, since: str | None, lines: int, *, as_js
 
 def entries(begin: datetime, *, events: bool, follow: bool = False) -> Iterator[journal.Entry]:
     """The journal's entries from somewhat earlier on."""
-    words = [f"--since=@{int(begin.timestamp()) - _BEFORE}", *(["--follow", "--no-tail"] if follow else [])]
+    words = [f"--since=@{int(begin.timestamp()) - journal.BEFORE}", *(["--follow", "--no-tail"] if follow else [])]
     with run.spawn(journal.command(*words, events=events)) as reader:
         yield from journal.entries(reader.stdout or ())
 

@@ -10,8 +10,9 @@ from datetime import datetime
 
 from hardware.host.errors import refuse
 from installer.box import log
-from overlays.logs.message import Message, Stage, Step, readable
-from overlays.logs.path import Path, joined
+from overlays.header import plain
+from overlays.logs.message import Message, Stage, Step
+from overlays.logs.trail import Trail, joined
 
 _RECENT = "7 days ago"
 _WIDTH = 118
@@ -26,10 +27,10 @@ def main(word: str, since: str | None, *, as_json: bool) -> None:
         if message.has(word):
             found.append(message)
 
-    path = Path(done=done)
+    trail = Trail(done=done)
     for entry in log.entries(begin, events=False):
-        path.take(entry)
-    for message in path.unfinished():
+        trail.take(entry)
+    for message in trail.unfinished():
         done(message)
     messages = [one for one in joined(found) if one.begun >= begin]
     if not messages:
@@ -47,7 +48,7 @@ def drawn(message: Message) -> Iterator[str]:
     head = {
         "Message": f"<{message.message_id}>" if message.message_id else "refused before it was sent",
         "From": message.sender or "<>",
-        "Subject": readable(message.subject),
+        "Subject": plain(message.subject),
         "Client": f"{message.client}{f', logged in as {message.user}' if message.user else ''}" or "the box itself",
     }
     yield from (f"{name:8} {text}" for name, text in head.items() if text)
@@ -91,7 +92,7 @@ def _facts(message: Message) -> dict[str, object]:
         "client": message.client,
         "user": message.user,
         "from": message.sender,
-        "subject": readable(message.subject),
+        "subject": plain(message.subject),
         "verdict": asdict(message.verdict) if message.verdict else None,
         "steps": [_step(step) for step in whole],
         "recipients": [

@@ -26,6 +26,7 @@ SPEAKERS = {
     "gunicorn": "quarantine",
     "postern-quarantine-daily": "quarantine",
 }
+BEFORE = 6 * 3600  # seconds that are read before what is asked for: messages that were under way then
 _FIELDS = "MESSAGE,PRIORITY,SYSLOG_IDENTIFIER,_SYSTEMD_UNIT,UNIT,_SOURCE_REALTIME_TIMESTAMP,_PID"
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from email.header import decode_header, make_header
 from enum import StrEnum
 
 
@@ -117,14 +115,6 @@ class Message:
         return wanted in (self.id.casefold(), self.message_id.casefold(), self.sender.casefold()) or any(
             wanted == to.casefold() for to in self.recipients
         )
-
-
-def readable(subject: str) -> str:
-    """A subject as a person reads it: words decoded, one line, no control characters."""
-    text = subject
-    with suppress(ValueError, LookupError, UnicodeError):  # an encoding that is none: as it came
-        text = str(make_header(decode_header(subject)))
-    return "".join(character if character.isprintable() else " " for character in text).strip()
 
 
 # By words in what a client was told.

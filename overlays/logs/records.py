@@ -10,10 +10,11 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
+from overlays.header import plain
 from overlays.logs.journal import SPEAKERS, Entry
-from overlays.logs.message import Fate, Message, readable
-from overlays.logs.path import Path, verdict_facts, verdict_of
+from overlays.logs.message import Fate, Message
 from overlays.logs.settings import Level, LogType
+from overlays.logs.trail import Trail, verdict_facts, verdict_of
 from overlays.overlay import overlays
 
 _LONGEST = 2000  # of one value: a line of syslog has room for 8 KiB
@@ -52,11 +53,11 @@ class Records:
     def __init__(self, types: Collection[LogType], tell: Callable[[Record], None]) -> None:
         self._types = types
         self._tell = tell
-        self._path = Path(lambda message, fate: tell(_history(message, fate)))
+        self._trail = Trail(lambda message, fate: tell(_history(message, fate)))
 
     def take(self, entry: Entry) -> None:
         if LogType.HISTORY in self._types:
-            self._path.take(entry)
+            self._trail.take(entry)
         facts = verdict_facts(entry)
         if facts and LogType.ANTISPAM in self._types:
             self._tell(_antispam(entry, facts))
@@ -74,7 +75,7 @@ def _history(message: Message, fate: Fate) -> Record:
         "user": message.user,
         "from": message.sender,
         "to": fate.to,
-        "subject": readable(message.subject),
+        "subject": plain(message.subject),
         "classifier": fate.classifier,
         "disposition": fate.disposition,
         "detail": fate.detail,

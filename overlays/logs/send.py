@@ -23,7 +23,6 @@ from overlays.values import Line
 
 RSYSLOG = "/run/rsyslog/in"
 PLACE = Path("/var/lib/postern-logs/place")  # in the journal [µs since 1970]
-_BEFORE = 6 * 3600  # seconds of the journal that are read again at a start, for messages under way
 _OFTEN = 5.0  # seconds between two notes of the place
 _MAIL, _DAEMON = 2, 3  # syslog's facilities
 
@@ -89,7 +88,7 @@ def serve(configuration: Configuration, place_file: Path = PLACE) -> None:
     with suppress(OSError, ValueError):  # none yet: what came before is not sent
         place = int(place_file.read_text())
     sender = Sender(configuration, place)
-    since = f"--since=@{place // 1_000_000 - _BEFORE}"
+    since = f"--since=@{place // 1_000_000 - journal.BEFORE}"
     noted = time.monotonic()
     with spawn(journal.command("--follow", "--no-tail", since)) as reader:
         notify.tell("READY=1")

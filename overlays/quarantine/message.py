@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from email.header import decode_header, make_header
 from email.utils import parseaddr
 from ipaddress import ip_address
 
+from overlays.header import plain
 from overlays.quarantine.policy import Judgement, Origin
 
 SCORE, VERDICT, MARK = "X-Postern-Score", "X-Postern-Verdict", "X-Spam"
@@ -59,16 +59,6 @@ def first(raw: bytes, name: str) -> str:
 def readable(raw: bytes, name: str) -> str:
     """A header as a person reads it: words decoded, one line, no control characters."""
     return plain(first(raw, name))
-
-
-def plain(value: str) -> str:
-    """A header's value as a person reads it."""
-    text = value
-    try:
-        text = str(make_header(decode_header(value)))
-    except (ValueError, LookupError, UnicodeError):  # an encoding that is none: show it as it came
-        text = value
-    return "".join(character if character.isprintable() else " " for character in text).strip()
 
 
 def author(raw: bytes) -> str:

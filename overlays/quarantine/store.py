@@ -17,6 +17,7 @@ from pathlib import Path
 
 from hardware.host import files
 from hardware.host.run import Argument, Failed, run
+from overlays.header import plain
 from overlays.quarantine import carry, message
 from overlays.quarantine.carry import Letter, NotTaken
 from overlays.quarantine.policy import SYSTEM, Kind, Policy
@@ -161,9 +162,9 @@ def _kept(said: dict[str, str]) -> Kept:
     header = {name: said[f"hdr.{name.lower()}"] for name in _HEADERS}
     return Kept(
         name=f"{said['mailbox-guid']}.{said['uid']}",
-        author=message.plain(header["From"]),
+        author=plain(header["From"]),
         address=(parseaddr(header["From"])[1] or header[message.SENDER]).lower(),
-        subject=message.plain(header["Subject"]),
+        subject=plain(header["Subject"]),
         received=datetime.fromtimestamp(int(said["date.received.unixtime"]), UTC),
         size=int(said["size.virtual"]),
         score=header[message.SCORE],

@@ -9,7 +9,7 @@ from email.message import EmailMessage
 
 import nh3
 
-from overlays.quarantine import message
+from overlays.header import plain
 
 _MOST_BYTES = 2 << 20  # of a message; what comes after is not shown
 # No link, picture, form or style: what is left is text and how it is laid out.
@@ -38,7 +38,7 @@ def of(raw: bytes) -> View:
         parsed = message_from_bytes(part, policy=email_policy.default)
         if not isinstance(parsed, EmailMessage):
             raise ValueError("not a message")
-        names = tuple(message.plain(one.get_filename() or one.get_content_type()) for one in parsed.iter_attachments())
+        names = tuple(plain(one.get_filename() or one.get_content_type()) for one in parsed.iter_attachments())
         body = parsed.get_body(("plain", "html"))
         if body is None:
             return View("", None, names, cut)

@@ -14,7 +14,7 @@ from overlays.logs import journal, send
 from overlays.logs.journal import Entry
 from overlays.logs.records import Record, Records
 from overlays.logs.settings import Level, LogType
-from tests.unit.overlays.logs.test_path import CLIENT, ENVELOPE, FIRST, verdict
+from tests.unit.overlays.logs.test_trail import CLIENT, ENVELOPE, FIRST, verdict
 
 TIME = datetime(2026, 11, 25, 1, 6, tzinfo=UTC)
 REFUSED = f"NOQUEUE: reject: RCPT from {CLIENT}:5: 554 5.7.1 <x@y.example>: Relay access denied; {ENVELOPE}"

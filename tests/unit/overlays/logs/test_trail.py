@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 
+from overlays.header import plain
 from overlays.logs.journal import Entry
-from overlays.logs.message import Disposition, Fate, Message, Stage, readable
-from overlays.logs.path import Path, joined
+from overlays.logs.message import Disposition, Fate, Message, Stage
+from overlays.logs.trail import Trail, joined
 
 FIRST, SECOND = "4jZ1jB4YZqz1jZf", "4jZ1jC5MS5z1jbx"
 CLIENT = "client.example.net[192.0.2.77]"
@@ -21,14 +22,14 @@ class Journal:
     def __init__(self) -> None:
         self.told: list[tuple[str, str, Disposition, str]] = []
         self.done: list[Message] = []
-        self.path = Path(self._tell, self.done.append)
+        self.trail = Trail(self._tell, self.done.append)
         self._number = 0
 
     def says(self, unit: str, *texts: str, speaker: str = "") -> None:
         for text in texts:
             self._number += 1
             time = START + timedelta(seconds=self._number / 10)
-            self.path.take(Entry(self._number, time, unit, speaker or unit, 6, text))
+            self.trail.take(Entry(self._number, time, unit, speaker or unit, 6, text))
 
     def _tell(self, message: Message, fate: Fate) -> None:
         self.told.append((message.id, fate.to, fate.disposition, fate.classifier))
@@ -81,7 +82,7 @@ def test_a_message_from_connection_to_delivery() -> None:
     assert "TLSv1.3" in message.steps[0].text
     assert (message.sender, message.subject, message.message_id) == ("eve@example.net", "spam", "one@example.net")
     assert journal.told == [(FIRST, "ann@example.com", Disposition.DELIVERED, "clean")]
-    assert list(journal.path.unfinished()) == []
+    assert list(journal.trail.unfinished()) == []
     for word in ("<one@example.net>", "ANN@example.com", FIRST, "eve@example.net"):
         assert message.has(word)
     assert not message.has("bob@example.com")
@@ -188,7 +189,7 @@ def test_a_rule_that_is_heard_late_comes_to_its_message() -> None:
     came(journal)
     rule = "rule=2 action=relay client_address=<192.0.2.77> client_port=<40573> sender=<eve@example.net>"
     journal.says("postern-access", f"{rule} recipient=<ann@example.com> answer=access_relay")
-    (message,) = journal.path.unfinished()
+    (message,) = journal.trail.unfinished()
     assert "rule 2: relay" in [step.text for step in message.steps]
 
 
@@ -201,7 +202,7 @@ def test_postfix_own_questions_are_no_messages() -> None:
         "postfix", "NOQUEUE: milter-reject: CONNECT from localhost[127.0.0.1]:5: 451 4.7.1 Service; proto=SMTP"
     )
     journal.says("postfix", "warning: connect to Milter service inet:127.0.0.1:11332: Connection refused")
-    assert (journal.told, journal.done, list(journal.path.unfinished())) == ([], [], [])
+    assert (journal.told, journal.done, list(journal.trail.unfinished())) == ([], [], [])
 
 
 def test_what_a_stranger_writes_cannot_pose_as_the_rest() -> None:
@@ -209,7 +210,7 @@ def test_what_a_stranger_writes_cannot_pose_as_the_rest() -> None:
     forged = "x from evil[1.2.3.4]:1; from=<ceo@example.com> to=<a@b.example> proto=ESMTP helo=<x>"
     came(journal, subject=forged)
     journal.says("postfix", f"{FIRST}: message-id=<x>, orig_queue_id={SECOND}>")
-    (message,) = journal.path.unfinished()
+    (message,) = journal.trail.unfinished()
     assert (message.client, message.origin, message.subject) == (CLIENT, "", forged)
 
 
@@ -234,10 +235,10 @@ def test_nothing_grows_without_end() -> None:
     journal = Journal()
     for number in range(6000):
         journal.says("postfix", f"4jZ1jB4YZq{number:05}: client={CLIENT}:{number}".replace("a", "b"))
-    assert sum(1 for _ in journal.path.unfinished()) == 5000
+    assert sum(1 for _ in journal.trail.unfinished()) == 5000
 
 
-def test_subjects_are_readable() -> None:
-    assert readable("=?x-none?q?=ff?=") == "=?x-none?q?=ff?="
-    assert readable("=?utf-8?q?Gr=C3=BC=C3=9Fe_aus?= Bonn") == "Grüße aus Bonn"
-    assert readable("a\x1b[31mb") == "a [31mb"
+def test_subjects_are_plain() -> None:
+    assert plain("=?x-none?q?=ff?=") == "=?x-none?q?=ff?="
+    assert plain("=?utf-8?q?Gr=C3=BC=C3=9Fe_aus?= Bonn") == "Grüße aus Bonn"
+    assert plain("a\x1b[31mb") == "a [31mb"

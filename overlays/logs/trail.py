@@ -55,7 +55,7 @@ _LINE_END = re.compile(r"\?=\?\s+")  # for which Postfix writes a question mark;
 _T = TypeVar("_T")
 
 
-class Path:
+class Trail:
     """Takes the entries one after the other; `told` gets each message whenever something became of it, with the lot.
 
     A message that is done is given to `done`. Neither is called for Postfix's own questions about recipients.
