@@ -7,20 +7,16 @@ relay. Without an answer Postfix says 451, and the client keeps its message.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import socket
-import sys
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Literal, cast
 
-from hardware.host import documents, notify
+from hardware.host import notify, started
 from hardware.host.documents import Frozen
-from hardware.host.errors import Refused
 from hardware.host.log import clean
 from overlays.access.reputation import Limits
 from overlays.access.settings import AccessRule, Action, Request
@@ -177,13 +173,5 @@ async def serve(rules: Rules, listening: socket.socket) -> None:
 
 def main() -> None:
     """What postern-access.service runs, with the socket from systemd."""
-    parser = argparse.ArgumentParser(prog="postern-access", description=__doc__)
-    parser.add_argument("rules", type=Path, help="the rendered rules")
-    parser.add_argument("--check", action="store_true", help="only read the rules")
-    arguments = parser.parse_args()
-    try:
-        rules = documents.read(arguments.rules, Rules)
-    except Refused as refused:
-        sys.exit(str(refused))
-    if not arguments.check:
+    if rules := started.configuration("postern-access", __doc__, Rules):
         asyncio.run(serve(rules, socket.socket(fileno=_LISTENING)))

@@ -3,7 +3,6 @@ keeps them until the server has them. What was handed over is known by its place
 
 from __future__ import annotations
 
-import argparse
 import signal
 import socket
 import sys
@@ -12,9 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from hardware.host import documents, files, notify
+from hardware.host import files, notify, started
 from hardware.host.documents import Frozen
-from hardware.host.errors import Refused
 from hardware.host.run import spawn
 from overlays.logs import journal
 from overlays.logs.records import Record, Records
@@ -105,14 +103,6 @@ def serve(configuration: Configuration, place_file: Path = PLACE) -> None:
 
 def main() -> None:
     """What postern-logs.service runs."""
-    parser = argparse.ArgumentParser(prog="postern-logs", description=__doc__)
-    parser.add_argument("configuration", type=Path, help="the rendered configuration")
-    parser.add_argument("--check", action="store_true", help="only read the configuration")
-    arguments = parser.parse_args()
-    try:
-        configuration = documents.read(arguments.configuration, Configuration)
-    except Refused as refused:
-        sys.exit(str(refused))
-    if not arguments.check:
+    if configuration := started.configuration("postern-logs", __doc__, Configuration):
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         serve(configuration)

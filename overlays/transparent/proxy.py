@@ -6,22 +6,19 @@ other half is made from the client's address (IP_TRANSPARENT). So neither end se
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import logging
 import os
 import secrets
 import socket
 import ssl
-import sys
 from collections import Counter
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
-from hardware.host import documents, notify
+from hardware.host import notify, started
 from hardware.host.documents import Frozen
-from hardware.host.errors import Refused
 from overlays import direction
 from overlays.transparent.dialogue import Dialogue, Limits, Rules, Starttls
 from overlays.transparent.judge import Judge
@@ -205,14 +202,6 @@ async def _keep_telling() -> None:
 
 def main() -> None:
     """What postern-proxy.service runs."""
-    parser = argparse.ArgumentParser(prog="postern-proxy", description=__doc__)
-    parser.add_argument("configuration", type=Path, help="the rendered configuration")
-    parser.add_argument("--check", action="store_true", help="only read the configuration")
-    arguments = parser.parse_args()
-    try:
-        configuration = documents.read(arguments.configuration, Configuration)
-    except Refused as refused:
-        sys.exit(str(refused))
-    if not arguments.check:
+    if configuration := started.configuration("postern-proxy", __doc__, Configuration):
         logging.basicConfig(level=logging.INFO, format="%(message)s")
         asyncio.run(Proxy(configuration, configuration.judge, _certificate()).serve())
