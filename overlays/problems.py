@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from hardware import sizing
 from hardware.host.documents import nearest
@@ -16,7 +17,7 @@ from overlays.settings import Secrets, Settings
 from overlays.smarthost import settings as smarthost_concern
 from overlays.transparent import settings as transparent_concern
 from overlays.users import settings as users_concern
-from overlays.values import AnyAddress, Reason, read_host
+from overlays.values import AnyAddress, Host, Reason, read_host
 from overlays.web import settings as web_concern
 
 
@@ -63,7 +64,6 @@ def _reasons(settings: Settings, profile: HardwareProfile, secrets: Secrets | No
     yield from _transparent_reputation(settings)
     yield from _own_names(settings)
     yield from _servers(settings)
-    yield from _log_server(settings)
     yield from _names_need_dns(settings)
     if settings.web.acme and not settings.network.allowing(PortService.HTTP):
         yield Reason(
@@ -152,42 +152,34 @@ def _own_names(settings: Settings) -> Iterator[Reason]:
         yield Reason("mailhost.postmaster", f"{postmaster} is on the box, which keeps no mail", "name another mailbox")
 
 
-def _servers(settings: Settings) -> Iterator[Reason]:
-    network, fqdn = settings.network, settings.mailhost.fqdn
+class _Server(NamedTuple):
+    """Another machine that the settings name, and what to say when it is the box."""
+
+    path: str
+    host: Host
+    why: str
+    hint: str
+
+
+def _named(settings: Settings) -> Iterator[_Server]:
+    circles = ": its mail would go in circles"
     for index, domain in _elsewhere(settings):
-        path = f"domains.{index}.server"
-        if domain.server in network.addresses or domain.server == fqdn:
-            yield Reason(
-                path, f"{domain.server} is the box itself: its mail would go in circles", "name the mail server"
-            )
-        elif not isinstance(domain.server, str | None) and not network.leads_to(domain.server):
-            yield _unreachable(path, domain.server)
-    hop = settings.smarthost
-    if hop and (hop.host in network.addresses or hop.host == fqdn):
-        yield Reason("smarthost.host", f"{hop.host} is the box itself: its mail would go in circles", "name another")
-    elif hop and not isinstance(hop.host, str) and not network.leads_to(hop.host):
-        yield _unreachable("smarthost.host", hop.host)
+        if domain.server is not None:
+            yield _Server(f"domains.{index}.server", domain.server, circles, "name the mail server")
+    if settings.smarthost:
+        yield _Server("smarthost.host", settings.smarthost.host, circles, "name another")
     for index, server in enumerate(settings.clock.ntp):
-        path = f"clock.ntp.{index}"
-        if server in network.addresses or server == fqdn:
-            yield Reason(path, f"{server} is the box itself", "name a time server, or none")
-        elif not isinstance(server, str) and not network.leads_to(server):
-            yield _unreachable(path, server)
+        yield _Server(f"clock.ntp.{index}", server, "", "name a time server, or none")
+    if settings.logs.server:
+        yield _Server("logs.server.host", settings.logs.server.host, "", "name another machine, or none")
 
 
-def _log_server(settings: Settings) -> Iterator[Reason]:
-    if settings.logs.server is None:
-        return
-    path, host = "logs.server.host", settings.logs.server.host
-    if host in settings.network.addresses or host == settings.mailhost.fqdn:
-        yield Reason(path, f"{host} is the box itself", "name another machine, or none")
-    elif isinstance(host, str):
-        if not settings.network.dns:
-            yield Reason(
-                path, f"{host} is a name, and there is no name server", "set network.dns, or write the address"
-            )
-    elif not settings.network.leads_to(host):
-        yield _unreachable(path, host)
+def _servers(settings: Settings) -> Iterator[Reason]:
+    for path, host, why, hint in _named(settings):
+        if host in settings.network.addresses or host == settings.mailhost.fqdn:
+            yield Reason(path, f"{host} is the box itself{why}", hint)
+        elif not isinstance(host, str) and not settings.network.leads_to(host):
+            yield _unreachable(path, host)
 
 
 def _elsewhere(settings: Settings) -> Iterator[tuple[int, domains_concern.ProtectedDomain]]:
@@ -203,17 +195,12 @@ def _names_need_dns(settings: Settings) -> Iterator[Reason]:
     if settings.network.dns:
         return
     hint = "set network.dns, or write the address"
-    for index, domain in _elsewhere(settings):
-        if isinstance(domain.server, str):
-            yield Reason(f"domains.{index}.server", f"{domain.server} is a name, and there is no name server", hint)
-    for index, server in enumerate(settings.clock.ntp):
-        if isinstance(server, str):
-            yield Reason(f"clock.ntp.{index}", f"{server} is a name, and there is no name server", hint)
-    acme = settings.web.acme
-    if acme and isinstance(read_host(acme.host), str):
-        yield Reason("web.acme.directory", f"{acme.host} is a name, and there is no name server", hint)
-    if settings.smarthost and isinstance(settings.smarthost.host, str):
-        yield Reason("smarthost.host", f"{settings.smarthost.host} is a name, and there is no name server", hint)
+    named = [(server.path, server.host) for server in _named(settings)]
+    if settings.web.acme:
+        named.append(("web.acme.directory", read_host(settings.web.acme.host)))
+    for path, host in named:
+        if isinstance(host, str):
+            yield Reason(path, f"{host} is a name, and there is no name server", hint)
     for index, rule in enumerate(settings.access):
         if rule.action is access_concern.Action.RELAY and settings.asks_the_world:
             yield Reason(f"access.{index}", "relays to the world, which needs a name server", "set network.dns")
