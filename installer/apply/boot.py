@@ -35,14 +35,15 @@ def boot(places: Places, say: Say) -> Stage:
     except Refused as refused:
         return refuse_to_run(places, refused, say)
     with files.locked(places.lock):
-        space.prepare(places, say)
         device.prepare(places, device.serial(places))
         tidy(box, say)
         resumed = resume(box, say)
+        if not resumed:
+            pipeline.enforce(box, plan.of_factory(box.profile))
+        space.prepare(places, say)  # what was started needs some time; mail does not wait for us
         if resumed:
             prove(box, resumed, say)
             return Stage.IN_SERVICE
-        pipeline.enforce(box, plan.of_factory(box.profile))
     wait_for_devices()
     stage = take_answers(box, say)
     places.enter(stage)
