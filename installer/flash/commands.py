@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from argparse import Namespace
 from collections.abc import Callable
@@ -16,8 +17,7 @@ from hardware.host import disks
 from hardware.host.errors import Refused, refuse
 from hardware.host.log import Steps
 from hardware.host.run import run
-from installer.flash import image as images
-from installer.flash import receipt, target, write
+from installer.flash import image, receipt, target, write
 from installer.flash.image import Image
 from installer.flash.receipt import Facts
 from installer.flash.target import Here, Shown, Target
@@ -25,7 +25,7 @@ from installer.flash.target import Here, Shown, Target
 
 def flash(arguments: Namespace) -> int:
     """Write an image to a disk or a file; without one, list the disks."""
-    found = images.load(arguments.image)
+    found = image.load(arguments.image)
     here = look()
     profile = profiles.load(found.manifest.profile)
     if arguments.target is None:
@@ -47,7 +47,8 @@ def flash(arguments: Namespace) -> int:
         print(f"\n{chosen.path} is marked as not finished, and does not start", file=sys.stderr)
         raise
     signed = receipt.sign(_facts(found, chosen, digest, began), receipt.default_key())
-    path = arguments.receipt or Path(f"flash-{chosen.serial}-{signed.facts.ended.replace(':', '')}.json")
+    named = re.sub(r"[^A-Za-z0-9._-]", "_", f"{chosen.serial}-{signed.facts.ended.replace(':', '')}")
+    path = arguments.receipt or Path(f"flash-{named}.json")
     receipt.save(signed, path)
     if arguments.json:
         print(json.dumps(signed.model_dump(mode="json"), indent=1))

@@ -61,7 +61,7 @@ def save(receipt: Receipt, path: Path) -> None:
 
 def verified(path: Path, key: str) -> Facts:
     """The facts of a receipt that was signed by that key (base64). Raises `Refused` when it was not, or was changed."""
-    receipt = documents.parse(path.read_text(), str(path), Receipt)
+    receipt = documents.read(path, Receipt)
     if receipt.key != key:
         raise refuse(f"was signed by another key, {receipt.key}", "name it with --key if you trust it", where=str(path))
     try:
