@@ -17,6 +17,7 @@ from installer.box import caller, words
 
 COMMAND = "/usr/bin/postern"
 _ACTS = ("setup", "apply", "confirm", "settings", "certificate", "users", "quarantine", "factory-reset")
+_LOOKS = ("show", "list", "history", "save", "export")
 OK, FAULT_OF_OURS, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -43,8 +44,9 @@ def main(typed: Sequence[str], root: Path = Path("/")) -> int:
 
 def _changes(arguments: argparse.Namespace) -> bool:
     """Whether the command is an act: what units run, and what only looks, is none. No command line holds a secret."""
-    looks = ("show", "list", "history", "save", "export")
-    return arguments.command in _ACTS and getattr(arguments, "verb", "") not in looks
+    if arguments.command == "definitions":
+        return bool(arguments.files or arguments.remove)
+    return arguments.command in _ACTS and getattr(arguments, "verb", "") not in _LOOKS
 
 
 def _editor(arguments: argparse.Namespace) -> list[str]:
@@ -74,15 +76,9 @@ def _dispatch(arguments: argparse.Namespace, places: Places) -> int:
 
         print(status.report(places, as_json=arguments.json))
     elif command == "definitions":
-        from installer.box import definitions, intake
+        from installer.box import intake
 
-        if arguments.files or arguments.remove:
-            if arguments.remove:
-                print(intake.remove(places, arguments.remove))
-            if arguments.files:
-                print(intake.take(places, arguments.files, unsigned=arguments.unsigned))
-        else:
-            print(definitions.report(places, as_json=arguments.json))
+        intake.main(places, arguments)
     elif command == "dkim":
         from installer.box import dkim
 

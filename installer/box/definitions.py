@@ -20,8 +20,6 @@ OLD = timedelta(days=3)
 NAMES = tuple(f"{name}.{form}" for name in ("main", "daily", "bytecode") for form in ("cvd", "cld"))
 _DATE = "%d %b %Y %H-%M %z"  # as in the head of a .cvd: 24 Nov 2026 09-00 +0000
 _HEAD_BYTES = 512
-
-
 _TEST_SET = "postern-test."
 _OWN = (".hdb", ".hsb", ".ldb", ".ndb")
 _SOURCES = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import shutil
 import tempfile
@@ -13,7 +14,7 @@ from hardware.host.errors import Problem, Refused, refuse
 from hardware.host.run import run
 from installer.apply.places import Places
 from installer.box import caller
-from installer.box.definitions import FOLDER, describe, installed, read_head
+from installer.box.definitions import FOLDER, describe, installed, read_head, report
 from overlays.filtering.settings import OFFICIAL_MEMORY_MIB
 
 SIGNED = ("main.cvd", "daily.cvd", "bytecode.cvd")
@@ -23,6 +24,16 @@ _UNIT = "clamav-daemon.service"
 # Whoever reads a file that could be anybody's has no rights here.
 _UNPRIVILEGED = ("setpriv", "--reuid=clamav", "--regid=clamav", "--clear-groups", "--no-new-privs", "--")
 _LONGEST = 600.0
+
+
+def main(places: Places, arguments: argparse.Namespace) -> None:
+    """The command; without files it only shows what there is. Raises `Refused`."""
+    if arguments.remove:
+        print(remove(places, arguments.remove))
+    if arguments.files:
+        print(take(places, arguments.files, unsigned=arguments.unsigned))
+    if not (arguments.files or arguments.remove):
+        print(report(places, as_json=arguments.json))
 
 
 def take(places: Places, given: Sequence[Path], *, unsigned: bool) -> str:

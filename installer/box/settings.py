@@ -86,7 +86,8 @@ def rollback(box: Box, number: int | None, confirm_within: float) -> None:
     """Apply an earlier generation's settings, as a generation of their own; what is on trial is taken back."""
     now = in_force(box)
     if number is None and now.generation.about.verdict is Verdict.TRIAL:
-        print(f"{pipeline.take_back(box, now.generation.number).capitalize()}.")
+        said = pipeline.take_back(box, now.generation.number)
+        print(said or f"generation {now.generation.number} is not on trial any more")
         return
     goal = box.store.get(number) if number is not None else box.store.before(now.generation)
     if goal is None:

@@ -164,7 +164,7 @@ def _lines(status: Status) -> list[str]:
         ("Log server", status.log_server or "none"),
         ("Certificate", _until(status.certificate)),
         ("Data disk", f"{status.disk_free_mib} of {status.disk_mib} MiB free"),
-        *(("Spaces" if not index else "", str(space)) for index, space in enumerate(status.spaces)),
+        *(("Spaces" if not index else "", str(one)) for index, one in enumerate(status.spaces)),
         *(("Problems" if not index else "", problem) for index, problem in enumerate(status.problems)),
     ]
     return [f"{label:11} {text}".rstrip() for label, text in rows]
