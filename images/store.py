@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from hardware.host.files import locked
+
+# Another run may stand on what it asked for within this time.
+_IN_USE_S = 3 * 3600
 
 
 @dataclass(frozen=True)
@@ -45,10 +49,11 @@ class Store:
         return max(self.folder.glob(f"{kind}-*"), key=lambda path: path.stat().st_mtime, default=None)
 
     def trim(self, kind: str, keep: int) -> None:
-        """Forget all of a kind but the `keep` used last."""
+        """Forget all of a kind but the `keep` used last, and those that may be in use."""
         with locked(self.folder / f".{kind}.lock"):
-            found = sorted(self.folder.glob(f"{kind}-*"), key=lambda path: path.stat().st_mtime, reverse=True)
-            for old in found[keep:]:
+            used = {path: path.stat().st_mtime for path in self.folder.glob(f"{kind}-*")}
+            found = sorted(used, key=lambda path: used[path], reverse=True)
+            for old in (path for path in found[keep:] if used[path] < time.time() - _IN_USE_S):
                 doomed = old.with_name(f".{old.name}.partial")
                 old.rename(doomed)
                 shutil.rmtree(doomed)

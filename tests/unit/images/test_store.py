@@ -92,9 +92,18 @@ def test_trim_keeps_what_was_used_last(tmp_path: Path) -> None:
     assert other.is_dir()
 
 
+def test_trim_leaves_what_another_run_may_stand_on(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for digest in "abc":
+        store.made("tree", digest, put)
+    store.trim("tree", 1)
+    assert names(tmp_path) == ["tree-a", "tree-b", "tree-c"]
+
+
 def test_two_may_trim_at_once(tmp_path: Path) -> None:
     for digest in "abcdefghijklmnopqrst":
-        Store(tmp_path).made("tree", digest, put)
+        path = Store(tmp_path).made("tree", digest, put)
+        os.utime(path, (1000 + ord(digest), 1000 + ord(digest)))
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda keep: Store(tmp_path).trim("tree", keep), (1, 1, 1, 1)))
     assert names(tmp_path) == ["tree-t"]
