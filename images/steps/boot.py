@@ -30,8 +30,7 @@ FIRST_STATE = {"ORDER": "A B", "A_OK": "1", "A_TRY": "0", "B_OK": "0", "B_TRY": 
 # `lsm=` is Debian's list less what nothing here uses; for bpf systemd reads all types of the kernel.
 # For huge pages that may come at any time the kernel keeps over 100 MiB of a 1 GiB box free for itself.
 _ARGUMENTS = (
-    "net.ifnames=0 panic=10 quiet systemd.ssh_auto=no lsm=landlock,lockdown,yama,apparmor"
-    " transparent_hugepage=never"
+    "net.ifnames=0 panic=10 quiet systemd.ssh_auto=no lsm=landlock,lockdown,yama,apparmor transparent_hugepage=never"
 )
 
 
