@@ -23,6 +23,9 @@ _SHIPPED = (
     *("hardware", "overlays", "installer/__init__.py"),
     *("installer/wizard", "installer/apply", "installer/update", "installer/box", "installer/preflight"),
 )
+_COMPILE_TEMPLATES = (
+    f"import sys; sys.path.insert(0, '/{_HOME}'); from overlays import render; render.compile_templates()"
+)
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ def tree(store: Store, rootfs: RootFilesystem, version: str) -> Tree:
     """The root file system with ours laid over it (seconds)."""
     files = _files(version)
     parts = [part for path, file in files.items() for part in (path, repr(file))]
-    digest = digest_of("tree 1", rootfs.digest, *parts)
+    digest = digest_of("tree 2", rootfs.digest, *parts)
     folder = store.made("tree", digest, lambda partial: _make(partial / "root", rootfs, files))
     return Tree(folder / "root", digest)
 
@@ -70,6 +73,8 @@ def _make(root: Path, rootfs: RootFilesystem, files: dict[str, RenderedFile]) ->
     # By the root's own interpreter, and checked against nothing: files in the image have no times of their own.
     compile_all = ["python3", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", f"/{_HOME}"]
     run.run(["chroot", root, *compile_all])
+    compile_templates = ["python3", "-IBc", _COMPILE_TEMPLATES]
+    run.run(["chroot", root, *compile_templates], env={"PYTHONHASHSEED": "0"})
 
 
 def _put(root: Path, path: str, file: RenderedFile) -> None:
