@@ -20,6 +20,7 @@ from images.store import Store
 PACKAGES = (
     "7zip",  # archives with a password
     "bash",
+    "bmap-tools",  # bmaptool
     "coreutils",
     "curl",
     "dash",
