@@ -72,8 +72,17 @@ COMMANDS: dict[str, Callable[[Namespace], int]] = {"flash": flash, "receipt": ch
 
 
 @contextmanager
-def _place(_: Namespace) -> Iterator[Place]:
-    yield Here()
+def _place(arguments: Namespace) -> Iterator[Place]:
+    """Where the disk is."""
+    if arguments.ssh is None:
+        if arguments.fingerprint or arguments.identity:
+            raise refuse("--fingerprint and --identity are for --ssh", "name the machine: --ssh USER@HOST")
+        yield Here()
+        return
+    from installer.remote import link, place  # a fifth of a second, which nobody else need wait for
+
+    with place.reached(link.address(arguments.ssh), arguments.fingerprint, arguments.identity) as remote:
+        yield remote
 
 
 def _confirm(chosen: Target, place: Place, arguments: Namespace) -> None:
