@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from typing import TypeVar
 
 CHUNK = 4 << 20
 Item = TypeVar("Item")
 
 
-def ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """The same items, each made by a thread while we use the one before it."""
-    with ThreadPoolExecutor(1) as maker:
+@contextmanager
+def ahead(items: Generator[Item, None, None]) -> Iterator[Iterator[Item]]:
+    """The same items, each made by a thread while we use the one before it; at the end they are closed."""
+    with closing(items), ThreadPoolExecutor(1) as maker:
+        yield _each(items, maker)
+
+
+def _each(items: Iterator[Item], maker: ThreadPoolExecutor) -> Iterator[Item]:
+    coming = maker.submit(next, items, None)
+    while (item := coming.result()) is not None:
         coming = maker.submit(next, items, None)
-        while (item := coming.result()) is not None:
-            coming = maker.submit(next, items, None)
-            yield item
+        yield item
 
 
 def memory() -> memoryview:

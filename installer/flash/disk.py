@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import cycle
@@ -42,7 +42,7 @@ class Disk:
             done += count
         return into
 
-    def chunks(self, first: int, end: int) -> Iterator[memoryview]:
+    def chunks(self, first: int, end: int) -> Generator[memoryview, None, None]:
         """What the disk holds from `first` to `end`. A chunk is overwritten by the next but one."""
         for at, room in zip(range(first, end, CHUNK), cycle((memory(), memory()))):
             yield self.read(at, room[: min(CHUNK, end - at)])

@@ -9,7 +9,7 @@ import hashlib
 import mmap
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -72,7 +72,7 @@ def write(job: Job, target: Target, source: Source, steps: Teller) -> str:
     with _told(target), opened(target, job.length) as disk:
         with steps.step("mark the disk as not finished"):
             _mark(disk, job)
-        with steps.step("write the image"), closing(source(disk)) as blocks:
+        with steps.step("write the image"), ahead(source(disk)) as blocks:
             head = _body(disk, job, blocks, Progress(steps, job.length - mark.BYTES))
         with steps.step("read it back"):
             found = _digest(disk, head, job.length, Progress(steps, job.length - mark.BYTES))
@@ -146,7 +146,7 @@ def _body(disk: Disk, job: Job, blocks: Iterator[Block], progress: Progress) -> 
         for at in range(first, end, CHUNK):
             disk.write(at, zeros[: min(CHUNK, end - at)])
             progress.add(min(CHUNK, end - at))
-    for block in ahead(blocks):
+    for block in blocks:
         if block.data is None:
             progress.spare(block.end - block.at)
         elif block.end <= mark.BYTES:
@@ -161,7 +161,8 @@ def _body(disk: Disk, job: Job, blocks: Iterator[Block], progress: Progress) -> 
 def _digest(disk: Disk, head: memoryview, length: int, progress: Progress) -> str:
     """The SHA-256 of what is on the disk, with the first MiB that is to come."""
     total = hashlib.sha256(head)
-    for chunk in ahead(disk.chunks(len(head), length)):
-        total.update(chunk)
-        progress.add(len(chunk))
+    with ahead(disk.chunks(len(head), length)) as chunks:
+        for chunk in chunks:
+            total.update(chunk)
+            progress.add(len(chunk))
     return total.hexdigest()

@@ -89,7 +89,7 @@ class Link:
         """Why the program ended without a last word."""
         said = ""
         with suppress(OSError):
-            said = channel.makefile_stderr("rb").read().decode(errors="replace").strip()
+            said = plain(channel.makefile_stderr("rb").read().decode(errors="replace").strip())
         status, where = channel.recv_exit_status(), str(self.where)
         if status == -1:
             return Lost("it was closed")
@@ -175,6 +175,11 @@ class _Known(paramiko.MissingHostKeyPolicy):
             )
         hint = f"if `ssh-keygen -lf` says so there, give --fingerprint {key.fingerprint}"
         raise refuse(f"is not in known_hosts; its host key is {_told(key)}", hint, where=str(self._where))
+
+
+def plain(text: str) -> str:
+    """A text of the other machine without what would drive our terminal."""
+    return "".join(one if one.isprintable() or one == "\n" else "?" for one in text)
 
 
 def _told(key: paramiko.PKey) -> str:

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from queue import SimpleQueue
@@ -24,7 +24,7 @@ from installer.flash.image import Image
 from installer.flash.machine import Seen
 from installer.flash.target import Target
 from installer.remote import wire
-from installer.remote.link import Address, Link, Lost
+from installer.remote.link import Address, Link, Lost, plain
 
 PAUSES_S = (1, 2, 4, 8, 15, 30, 60)  # before the connection is made anew; the other side lets go after a minute
 _GONE = (OSError, EOFError, paramiko.SSHException)
@@ -104,7 +104,7 @@ class Remote:
         for line in channel.makefile("r"):
             if not line.startswith("{"):
                 continue  # what the login shell has to say
-            said = json.loads(line)
+            said = _plain(json.loads(line))
             if "refused" in said:
                 problems = _PROBLEMS.validate_python(said["refused"])
                 raise Refused(replace(one, where=self.named(one.where)) for one in problems)
@@ -134,8 +134,8 @@ def reached(where: Address, fingerprint: str, identity: Path | None) -> Iterator
 def _send(channel: paramiko.Channel, image: Image, answers: SimpleQueue[bool]) -> None:
     """The image, from the first block on that is not there yet."""
     asking = True
-    with closing(image.blocks()) as blocks:
-        for block in ahead(blocks):
+    with ahead(image.blocks()) as blocks:
+        for block in blocks:
             data = cast("memoryview", block.data)  # the image has it
             if asking and block.at >= mark.BYTES:
                 channel.sendall(wire.piece(wire.ASK, block.at, block.end, hashlib.sha256(data).digest()))
@@ -144,6 +144,15 @@ def _send(channel: paramiko.Channel, image: Image, answers: SimpleQueue[bool]) -
                     continue
             channel.sendall(wire.data(block.at, block.end, data))
     channel.sendall(wire.piece(wire.END))
+
+
+def _plain(value: Any) -> Any:
+    """What was said there, without what would drive our terminal."""
+    if isinstance(value, str):
+        return plain(value)
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return {name: _plain(one) for name, one in value.items()} if isinstance(value, dict) else value
 
 
 def _line(order: dict[str, Any]) -> bytes:

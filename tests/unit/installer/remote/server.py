@@ -71,10 +71,13 @@ class Server:
         with suppress(OSError):
             while True:
                 line, _ = self._listener.accept()
-                transport = paramiko.Transport(line)
-                transport.add_server_key(self.key)
-                with suppress(paramiko.SSHException, EOFError):
-                    transport.start_server(server=_Session(self, transport))
+                Thread(target=self._serve, args=(line,), daemon=True).start()
+
+    def _serve(self, line: socket.socket) -> None:
+        transport = paramiko.Transport(line)
+        transport.add_server_key(self.key)
+        with suppress(paramiko.SSHException, EOFError):  # a client that does not like our key
+            transport.start_server(server=_Session(self, transport))
 
     def run(self, command: str, channel: paramiko.Channel, transport: paramiko.Transport) -> None:
         self.commands.append(command)

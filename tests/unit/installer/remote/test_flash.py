@@ -209,6 +209,16 @@ def test_without_python_it_says_what_is_needed(
     assert f"{server.address}: {sentence}" in refusal(image, server, disk)
 
 
+def test_nothing_that_is_said_there_drives_our_terminal(
+    image: Image, server: Server, disk: Path, lsblk: Lsblk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lsblk(disk, model="Quail\x1b[2J\x9b2J", label="a\rb\x7f")
+    assert flash(image, server) == 0
+    said = capsys.readouterr().out
+    assert "Quail?[2J?2J" in said
+    assert all(one.isprintable() or one == "\n" for one in said)
+
+
 def test_without_util_linux_it_says_so(image: Image, server: Server, disk: Path) -> None:
     server.program("lsblk", "exit 127")
     assert "lsblk and losetup are in util-linux" in refusal(image, server, disk)
