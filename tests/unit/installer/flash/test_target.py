@@ -214,6 +214,15 @@ def test_the_list_says_what_is_on_a_disk_and_why_it_is_refused(
     assert row["refused"] == [f"{disk}: /dev/sdx1 is mounted on /srv (umount /srv)"]
 
 
+def test_an_older_lsblk_is_understood(folder: Path, disk: Path, lsblk: Lsblk) -> None:
+    """Before util-linux 2.37 it knows one mount point of each device."""
+    lsblk(disk, **part(mountpoint="/srv"))
+    program = disk.parents[1] / "programs/lsblk"
+    refuses = 'case "$*" in *MOUNTPOINTS*) echo "lsblk: unknown column: MOUNTPOINTS" >&2; exit 1; esac'
+    program.write_text(program.read_text().replace("#!/bin/sh", f"#!/bin/sh\n{refuses}"))
+    assert reasons(folder, disk) == ["/dev/sdx1 is mounted on /srv (umount /srv)"]
+
+
 def test_a_disk_that_was_not_finished_says_so(
     folder: Path, disk: Path, lsblk: Lsblk, capsys: pytest.CaptureFixture[str]
 ) -> None:
