@@ -6,7 +6,6 @@ import fcntl
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import cycle
 from pathlib import Path
 from typing import IO, cast
 from xml.etree import ElementTree
@@ -42,19 +41,21 @@ class Image:
         return Job(what, self.length, self.manifest.disk_sha256, self.ranges)
 
     def blocks(self) -> Generator[Block, None, None]:
-        """The pieces that hold data, from first to last. A chunk is overwritten by the next but one."""
+        """The pieces that hold data, from first to last. A piece stays as it is until the next but one is asked for."""
         packed = self.folder / self.manifest.artefact(RAW)
         with spawn(["zstd", "--quiet", "--decompress", "--stdout", packed]) as zstd:
             stream = cast("IO[bytes]", zstd.stdout)
             with suppress(OSError):
                 fcntl.fcntl(stream, fcntl.F_SETPIPE_SZ, _PIPE)
-            for at, room in zip(range(0, self.length, CHUNK), cycle((memory(), memory()))):
+            room, other = memory(), memory()
+            for at in range(0, self.length, CHUNK):
                 length = min(CHUNK, self.length - at)
                 _fill(stream, room[:length])
-                for first, end in self.ranges:
-                    start, stop = max(first, at), min(end, at + length)
-                    if start < stop:
-                        yield Block(start, stop, room[start - at : stop - at])
+                clamped = ((max(first, at), min(end, at + length)) for first, end in self.ranges)
+                if spans := [(first, end) for first, end in clamped if first < end]:
+                    for first, end in spans:
+                        yield Block(first, end, room[first - at : end - at])
+                    room, other = other, room  # the last piece is still in use
 
 
 def load(folder: Path) -> Image:

@@ -53,7 +53,7 @@ class Block:
 
 
 Source = Callable[[Disk], Generator[Block, None, None]]
-"""Makes the blocks of an image, in their order. A block's data may be overwritten by the next chunk but one."""
+"""Makes the blocks of an image, in their order. A block's data stays as it is until the next but one is asked for."""
 
 
 class Teller(Protocol):

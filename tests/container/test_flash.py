@@ -39,7 +39,7 @@ _SSHD = """
 Port 22
 ListenAddress {address}
 HostKey {folder}/host_key
-AuthorizedKeysFile {folder}/authorized_keys
+AuthorizedKeysFile /tmp/authorized_keys
 PasswordAuthentication no
 StrictModes no
 UsePAM no
@@ -53,7 +53,7 @@ porter:x:1000:65534::/tmp:/bin/bash
 _MACHINE = """
 set -e
 mount --rbind /host/sys /sys && mount -t tmpfs run /run && mkdir /run/sshd /tmp/pam.d
-cp "$1/passwd" "$1/sudoers" /tmp/ && chmod 440 /tmp/sudoers
+cp "$1/passwd" "$1/sudoers" "$1/authorized_keys" /tmp/ && chmod 440 /tmp/sudoers
 for kind in auth account session; do echo "$kind required pam_permit.so"; done >/tmp/pam.d/sudo
 for name in passwd sudoers pam.d; do mount --bind "/tmp/$name" "/etc/$name"; done
 exec /usr/sbin/sshd -D -e -f "$1/sshd_config"

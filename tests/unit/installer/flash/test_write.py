@@ -50,6 +50,19 @@ def test_the_disk_has_the_image_and_behind_it_what_it_had_but_for_the_table(imag
     assert after[-MIB:] == bytes(MIB)  # the copy of a partition table
 
 
+def test_a_piece_stays_as_it_is_while_the_next_one_is_made(image: Image) -> None:
+    blocks = image.blocks()
+    before = next(blocks)
+    seen = [(before.at, before.end)]
+    for block in blocks:
+        assert bytes(before.data or b"") == content()[before.at : before.end]
+        before = block
+        seen.append((block.at, block.end))
+    assert seen == [
+        (first * MIB, end * MIB) for first, end in ((0, 1), (1, 2), (3, 4), (4, 6), (13, 16), (16, 20), (20, 21))
+    ]
+
+
 def test_a_file_is_made_with_the_images_length(image: Image, tmp_path: Path) -> None:
     flash(image, tmp_path / "new.img")
     assert (tmp_path / "new.img").read_bytes() == content()
