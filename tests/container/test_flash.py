@@ -99,10 +99,10 @@ class Machine:
         self._running.close()
 
     def cut(self) -> None:
-        """Kill what serves the connections; whatever it started goes on until it notices."""
-        for pid in Path(f"/proc/{self._sshd.pid}/task/{self._sshd.pid}/children").read_text().split():
+        """Kill what serves the connections; what it started goes on until it notices."""
+        for pid in list(_sessions(self._sshd.pid)):
             with suppress(ProcessLookupError):
-                os.kill(int(pid), signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
 
     def argv(self, *words: str | Path, user: str = "root") -> list[str | Path]:
         program: list[str | Path] = [sys.executable, SOURCE / "build.py", "flash"]
@@ -115,6 +115,14 @@ class Machine:
     def flash(self, *words: str | Path, user: str = "root") -> Completed:
         """`build.py flash --ssh`, as that person."""
         return run.run(self.argv(*words, user=user), env=self.env, check=False)
+
+
+def _sessions(pid: int) -> Iterator[int]:
+    """The processes of sshd below that one, one of a log-in's rights and one of the person's for each connection."""
+    for child in map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
+        if Path(f"/proc/{child}/comm").read_text().startswith("sshd"):
+            yield child
+            yield from _sessions(child)
 
 
 @pytest.fixture(scope="module")
