@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from queue import SimpleQueue
@@ -52,15 +52,16 @@ class Remote:
     def write(self, image: Image, target: Target, what: str, steps: Steps) -> str:
         order = {"path": target.path, "serial": target.serial, "job": asdict(image.job(what))}
         reason = ""
-        for pause in PAUSES_S:
+        for pause in (0, *PAUSES_S):
             try:
+                if reason:
+                    steps.total += write.STEPS + 1
+                    with steps.step(f"connect again ({reason})"):
+                        time.sleep(pause)
+                        self._link.connect()
                 return self._write(image, order, steps, again=bool(reason))
             except Lost as lost:
                 reason = str(lost)
-            steps.total += write.STEPS + 1
-            with suppress(Lost), steps.step(f"connect again ({reason})"):
-                time.sleep(pause)
-                self._link.connect()
         hint = "it does not start; run the same once more: what it has already is not sent again"
         raise refuse(f"the connection was lost: {reason}", hint, where=self.named(target.path))
 
