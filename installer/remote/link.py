@@ -56,6 +56,8 @@ class Link:
         if fingerprint and not _FINGERPRINT.fullmatch(fingerprint):
             hint = "SHA256: and 43 characters would be right, as `ssh-keygen -lf` prints them there"
             raise refuse(f"is {fingerprint!r}", hint, where="--fingerprint")
+        if identity and not identity.is_file():
+            raise refuse("is no file", "the file of a private key would be right", where=f"--identity {identity}")
         self.where = where
         self._fingerprint, self._identity = fingerprint, identity
         self._password: str | None = None
@@ -140,7 +142,7 @@ class Link:
         except (OSError, EOFError, paramiko.SSHException) as gone:
             if "authentication methods" in str(gone):
                 raise paramiko.AuthenticationException("it was offered no key and no password") from gone
-            raise Lost(str(gone) or type(gone).__name__) from gone
+            raise Lost(getattr(gone, "strerror", None) or str(gone) or type(gone).__name__) from gone
 
     def _opened(self, command: str) -> paramiko.Channel:
         transport = self._client.get_transport()

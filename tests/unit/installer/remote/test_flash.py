@@ -156,6 +156,7 @@ def test_without_key_and_terminal_nobody_gets_in(image: Image, server: Server, h
 
 
 def test_a_named_key_lets_in(image: Image, server: Server, home: Path, disk: Path) -> None:
+    assert f"--identity {home / 'none'}: is no file" in refusal(image, server, disk, "--identity", home / "none")
     key = (home / ".ssh/id_ecdsa").rename(home / "key")
     write(image, server, disk, "--identity", key)
 
@@ -237,7 +238,8 @@ def test_addresses() -> None:
 
 def test_nobody_there_is_told_in_a_line(image: Image, server: Server, disk: Path) -> None:
     server.close()
-    assert f"{server.address}: cannot be reached: " in refusal(image, server, disk)
+    said = refusal(image, server, disk)
+    assert said.startswith(f"{server.address}: cannot be reached: Unable to connect to port {server.port}")
 
 
 def test_its_options_need_a_machine(image: Image) -> None:
