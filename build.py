@@ -39,12 +39,22 @@ PACKAGES = {
 }
 
 
+class _Command(argparse.ArgumentParser):
+    """Takes TARGET behind options too; Python 3.11's argparse counts it as left out once IMAGE is there."""
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]  # as it is there
+        found, rest = super().parse_known_args(args, namespace)
+        if getattr(found, "target", "") is None and rest and not rest[0].startswith("-"):
+            found.target = Path(rest.pop(0))
+        return found, rest
+
+
 def parser() -> argparse.ArgumentParser:
     """Every command with its options."""
     top = argparse.ArgumentParser(
         prog="build.py", description=(__doc__ or "").split("\n")[0], epilog="./build.py COMMAND --help says more."
     )
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Command)
 
     def command(name: str, text: str) -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=text, description=text[:1].upper() + text[1:] + ".")
@@ -101,6 +111,11 @@ def parser() -> argparse.ArgumentParser:
     flash.add_argument(
         "target", type=Path, nargs="?", metavar="TARGET", help="a whole disk, such as /dev/sdb, or a file"
     )
+    flash.add_argument(
+        "--ssh", metavar="USER@HOST", help="the disk is in that machine, which runs any Linux with Python 3.9"
+    )
+    flash.add_argument("--fingerprint", default="", metavar="SHA256:…", help="its host key, instead of known_hosts")
+    flash.add_argument("--identity", type=Path, metavar="FILE", help="the key to log in with (default: agent, ~/.ssh)")
     flash.add_argument("--serial", help="with --yes: the disk's serial number; what has none goes by its name")
     flash.add_argument("--receipt", type=Path, metavar="FILE", help="where the signed receipt goes (default: here)")
     flash.add_argument("--json", action="store_true", help="print JSON")

@@ -20,6 +20,7 @@ from images.store import Store
 PACKAGES = (
     "7zip",  # archives with a password
     "bash",
+    "bmap-tools",  # bmaptool
     "coreutils",
     "curl",
     "dash",
@@ -35,14 +36,17 @@ PACKAGES = (
     "libc-bin",
     "libnet-ssleay-perl",  # for swaks --tls
     "lynis",
+    "mount",  # losetup
     "mpack",  # munpack: takes the attachments out of a message, as ripmime and uudeview do
     "nbdkit",
     "nbdkit-plugin-python",
     "nmap",
     "openssh-client",
+    "openssh-server",  # another machine, whose disk is flashed
     "openssl",
     "pebble",  # an authority that speaks ACME
     "postfix",  # for smtp-source
+    "python3",
     "python3-dkim",
     "qpdf",  # PDF files with a password
     "ripmime",
@@ -51,8 +55,10 @@ PACKAGES = (
     "sed",
     "sieve-connect",
     "socat",  # for testssl
+    "sudo",
     "swaks",
     "testssl.sh",
+    "util-linux",  # lsblk
     "uudeview",
 )
 # What Debian itself makes of the same services, in its default set-up: a system that boots, not only programs to run.

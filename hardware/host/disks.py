@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from hardware.host.run import run
+from hardware.host.run import Failed, run
 
 _COLUMNS = (
     *("PATH", "MAJ:MIN", "TYPE", "SIZE", "RO", "LOG-SEC", "MODEL", "SERIAL", "TRAN"),
-    *("FSTYPE", "LABEL", "PARTLABEL", "MOUNTPOINTS"),
+    *("FSTYPE", "LABEL", "PARTLABEL"),
 )
 
 
@@ -48,8 +48,17 @@ class Device:
 
 def devices() -> tuple[Device, ...]:
     """Every block device of this machine that lies on no other."""
-    said = run(["lsblk", "--json", "--bytes", "--tree", "--output", ",".join(_COLUMNS)], timeout=60).stdout
+    try:
+        said = _lsblk("MOUNTPOINTS")
+    except Failed as failure:
+        if "unknown column" not in failure.output:
+            raise
+        said = _lsblk("MOUNTPOINT")  # util-linux before 2.37, which tells only one of several
     return tuple(_device(row) for row in json.loads(said)["blockdevices"])
+
+
+def _lsblk(mounts: str) -> str:
+    return run(["lsblk", "--json", "--bytes", "--tree", "--output", ",".join((*_COLUMNS, mounts))], timeout=60).stdout
 
 
 def _device(row: dict[str, Any]) -> Device:
@@ -70,6 +79,6 @@ def _device(row: dict[str, Any]) -> Device:
         bus=text("tran"),
         holds=text("fstype"),
         label=text("label") or text("partlabel"),
-        mounts=tuple(filter(None, row.get("mountpoints") or ())),
+        mounts=tuple(filter(None, row.get("mountpoints") or [row.get("mountpoint")])),
         children=tuple(_device(child) for child in row.get("children") or ()),
     )

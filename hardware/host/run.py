@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Union
 
-Argument = str | Path
+Argument = Union[str, Path]  # noqa: UP007 - this module also runs where Python is older (installer/remote)
 
 # What a program may see of ours: nothing that changes its language, its output or its meaning.
 _KEPT = ("PATH", "HOME", "TERM", "TMPDIR", "http_proxy", "https_proxy", "no_proxy", "XDG_CACHE_HOME")

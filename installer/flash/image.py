@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import fcntl
+from collections.abc import Generator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
@@ -14,8 +15,12 @@ from hardware.host.errors import refuse
 from hardware.host.run import spawn
 from images import manifest
 from images.manifest import Manifest
+from installer.flash import mark
+from installer.flash.ahead import CHUNK, memory
+from installer.flash.write import Block, Job
 
 RAW, MAP = ".raw.zst", ".raw.bmap"
+_PIPE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -31,12 +36,26 @@ class Image:
         """Of the whole disk image, in bytes."""
         return self.manifest.disk_bytes
 
-    @contextmanager
-    def stream(self) -> Iterator[IO[bytes]]:
-        """The bytes of the disk image, from first to last."""
+    def job(self, what: str) -> Job:
+        """What is to be written; `what` says it in the mark."""
+        return Job(what, self.length, self.manifest.disk_sha256, self.ranges)
+
+    def blocks(self) -> Generator[Block, None, None]:
+        """The pieces that hold data, from first to last. A piece stays as it is until the next but one is asked for."""
         packed = self.folder / self.manifest.artefact(RAW)
         with spawn(["zstd", "--quiet", "--decompress", "--stdout", packed]) as zstd:
-            yield cast("IO[bytes]", zstd.stdout)
+            stream = cast("IO[bytes]", zstd.stdout)
+            with suppress(OSError):
+                fcntl.fcntl(stream, fcntl.F_SETPIPE_SZ, _PIPE)
+            room, other = memory(), memory()
+            for at in range(0, self.length, CHUNK):
+                length = min(CHUNK, self.length - at)
+                _fill(stream, room[:length])
+                clamped = ((max(first, at), min(end, at + length)) for first, end in self.ranges)
+                if spans := [(first, end) for first, end in clamped if first < end]:
+                    for first, end in spans:
+                        yield Block(first, end, room[first - at : end - at])
+                    room, other = other, room  # the last piece is still in use
 
 
 def load(folder: Path) -> Image:
@@ -55,4 +74,22 @@ def _ranges(block_map: str) -> tuple[tuple[int, int], ...]:
     tree = ElementTree.fromstring(block_map)  # noqa: S314 - the builder's own file
     size = int(tree.findtext("BlockSize") or 0)
     spans = [(row.text or "").strip().partition("-")[::2] for row in tree.iter("Range")]
-    return tuple((int(first) * size, (int(last or first) + 1) * size) for first, last in spans)
+    ranges = [(int(first) * size, (int(last or first) + 1) * size) for first, last in spans]
+    return tuple(part for span in ranges for part in _parted(*span))
+
+
+def _parted(first: int, end: int) -> Iterator[tuple[int, int]]:
+    """A range in two where it crosses the end of the first MiB, which is written last."""
+    if first < mark.BYTES < end:
+        yield first, mark.BYTES
+        first = mark.BYTES
+    yield first, end
+
+
+def _fill(stream: IO[bytes], view: memoryview) -> None:
+    done = 0
+    while done < len(view):
+        count = stream.readinto(view[done:])  # type: ignore[attr-defined]  # a pipe has it
+        if not count:
+            raise refuse("the image ends too early", "build or copy it again")
+        done += count

@@ -1,10 +1,13 @@
-"""Which disk is overwritten, and every reason why it is not."""
+"""Which disk is overwritten, and every reason why it is not, as far as its machine can tell.
+
+Standard library only: it is sent to other machines.
+"""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +15,6 @@ from pathlib import Path
 from hardware.host import files
 from hardware.host.disks import Device
 from hardware.host.errors import Problem
-from hardware.parts import UNKNOWN
-from hardware.profile import HardwareProfile
-from images.manifest import Manifest
-from installer.flash import mark
 
 _SECTOR = 512
 _TYPED = 4  # so many characters of the serial number
@@ -36,11 +35,18 @@ _MEDIUM = "POSTERN-INSTALL"  # the label of what a box is installed from
 
 @dataclass(frozen=True)
 class Here:
-    """What is known of this machine: its devices, the profile that it looks like, and which files are loop devices."""
+    """What is known of this machine: its devices, and which files are loop devices."""
 
     devices: tuple[Device, ...] = ()
-    profile: HardwareProfile | None = None
     loops: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be written: so many bytes; `folder` is where the image lies, if that is on the same machine."""
+
+    bytes: int
+    folder: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -62,24 +68,27 @@ class Target:
         return self.serial[-_TYPED:]
 
 
+def of(device: Device) -> Target:
+    """The target that a device is."""
+    return Target(Path(device.path), device, device.bytes)
+
+
 def find(path: Path, here: Here) -> Target:
     """The target of that name, which may be a link below /dev/disk; it need not be one that can be written."""
     real = path.resolve()
     for top in here.devices:
         for device in top.all():
             if device.path == str(real):
-                return Target(real, device, device.bytes)
+                return of(device)
     return Target(real, None, real.stat().st_size if real.is_file() else 0)
 
 
-def objections(target: Target, image: Manifest, folder: Path, profile: HardwareProfile, here: Here) -> list[Problem]:
-    """Every reason not to write the image, which lies in `folder`, to this target; none opens the door."""
-    reasons = (
-        _of_device(target.device, folder, profile, here) if target.device else _of_file(target, image, folder, here)
-    )
+def objections(target: Target, wanted: Wanted, here: Here) -> list[Problem]:
+    """Every reason not to write to this target; none opens the door."""
+    reasons = _of_device(target.device, wanted) if target.device else _of_file(target, wanted, here)
     found = [Problem(str(target.path), "", message, hint) for message, hint in reasons]
-    if target.bytes < image.disk_bytes and (target.device or target.bytes):
-        size = f"{target.bytes >> 20} MiB, and the image has {image.disk_bytes >> 20}" if target.bytes else "0 MiB"
+    if target.bytes < wanted.bytes and (target.device or target.bytes):
+        size = f"{target.bytes >> 20} MiB, and the image has {wanted.bytes >> 20}" if target.bytes else "0 MiB"
         hint = "take a larger one" if target.bytes else "put a medium in"
         found.append(Problem(str(target.path), "", f"is too small: it has {size}", hint))
     return found
@@ -88,7 +97,7 @@ def objections(target: Target, image: Manifest, folder: Path, profile: HardwareP
 Reason = tuple[str, str]
 
 
-def _of_device(device: Device, folder: Path, profile: HardwareProfile, here: Here) -> Iterator[Reason]:
+def _of_device(device: Device, wanted: Wanted) -> Iterator[Reason]:
     if device.kind == "part":
         yield "is a partition", "the image has partitions of its own: name the whole disk"
     elif device.kind not in _WHOLE:
@@ -113,22 +122,10 @@ def _of_device(device: Device, folder: Path, profile: HardwareProfile, here: Her
             yield f"{one.path} ({one.kind}) is made of it", "close it first"
         if one.label == _MEDIUM:
             yield "is an installation medium", "name the disk that the box will start from"
-    if _number(folder) in {one.number for one in device.all()}:
+    if wanted.folder and _number(wanted.folder) in {one.number for one in device.all()}:
         yield "holds the image that is to be written", "copy the image to another disk"
     if not mounts and not device.read_only and device.bytes:
         yield from _is_held(device.path)
-    yield from _not_the_model(device, profile, here)
-
-
-def _not_the_model(device: Device, profile: HardwareProfile, here: Here) -> Iterator[Reason]:
-    """A disk inside a box that we know must get that box's image; one that comes by cable may be for any."""
-    inside = device.bus not in ("usb", "") and device.kind == "disk"
-    if inside and here.profile and here.profile.id != profile.id:
-        hint = f"./build.py build {here.profile.id}"
-        yield f"this machine is {here.profile.id}, and the image is for {profile.id}", hint
-    sizes = [disk.size_gib for disk in profile.disks if disk.size_gib != UNKNOWN]
-    if sizes and 0 < device.bytes < sizes[0] * 1000**3:  # a disk's label counts in powers of ten
-        yield f"is smaller than any disk of {profile.id}, which has {sizes[0]} GB", "take the image for another profile"
 
 
 def _is_held(path: str) -> Iterator[Reason]:
@@ -141,7 +138,7 @@ def _is_held(path: str) -> Iterator[Reason]:
         yield f"cannot be opened: {error.strerror}", "end what uses it"
 
 
-def _of_file(target: Target, image: Manifest, folder: Path, here: Here) -> Iterator[Reason]:
+def _of_file(target: Target, wanted: Wanted, here: Here) -> Iterator[Reason]:
     path = target.path
     try:
         mode = path.stat().st_mode
@@ -149,7 +146,7 @@ def _of_file(target: Target, image: Manifest, folder: Path, here: Here) -> Itera
         if not path.parent.is_dir() or Path("/dev") in path.parents:
             yield "does not exist", "./build.py flash IMAGE lists the disks"
         else:
-            for problem in files.no_room(path.parent, image.disk_bytes >> 20, "the image", "name another folder"):
+            for problem in files.no_room(path.parent, wanted.bytes >> 20, "the image", "name another folder"):
                 yield problem.message, problem.hint
         return
     except OSError as error:
@@ -162,7 +159,7 @@ def _of_file(target: Target, image: Manifest, folder: Path, here: Here) -> Itera
         yield "is read-only", "name another file"
     if path in here.loops:
         yield "is in use by a loop device", "losetup --detach it, or name that device"
-    if folder.resolve() == path.parent:
+    if wanted.folder and wanted.folder.resolve() == path.parent:
         yield "is in the image's own folder", "name another file"
     if path.stat().st_nlink > 1:
         yield "has more names than this one", "copy it first"
@@ -183,29 +180,3 @@ _KINDS = {
 def _number(path: Path) -> str:
     device = path.stat().st_dev
     return f"{os.major(device)}:{os.minor(device)}"
-
-
-@dataclass(frozen=True)
-class Shown:
-    """One line of the list of disks."""
-
-    path: str
-    model: str
-    serial: str
-    bytes: int
-    bus: str
-    contents: str
-    refused: tuple[str, ...]
-
-
-def shown(
-    targets: Sequence[Target], image: Manifest, folder: Path, profile: HardwareProfile, here: Here
-) -> list[Shown]:
-    """Each disk with what is on it and why it is refused."""
-    rows = []
-    for target in targets:
-        device = target.device or Device(str(target.path), kind="file", bytes=target.bytes)
-        why = tuple(str(one) for one in objections(target, image, folder, profile, here))
-        contents = mark.read(target.path) or device.contents
-        rows.append(Shown(device.path, device.model, device.serial, device.bytes, device.bus, contents, why))
-    return rows

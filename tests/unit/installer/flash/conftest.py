@@ -18,7 +18,7 @@ from installer.flash.image import Image
 
 MIB = 1 << 20
 IMAGE_MIB = 24
-DATA = ((0, 2), (3, 6), (11, 19))  # MiB that hold data; the rest are holes
+DATA = ((0, 2), (3, 6), (13, 21))  # MiB that hold data; the rest are holes, a whole chunk among them
 PROFILE = "fortimail-100"  # nobody knows how large its disk is
 
 Disk = dict[str, object]

@@ -14,9 +14,7 @@ import build
 from hardware import profile
 from hardware.host import files, run
 from hardware.host.errors import Refused
-from installer.flash import commands, mark, target
-from installer.flash import image as images
-from installer.flash.target import Here
+from installer.flash import commands, machine, mark, model, target
 from tests.unit.installer.flash.conftest import MIB, Lsblk
 
 
@@ -61,6 +59,8 @@ WRONG_DISKS: dict[str, tuple[dict[str, object], str]] = {
     ),
     "a partition": ({"type": "part"}, "is a partition (the image has partitions of its own: name the whole disk)"),
     "a RAID itself": ({"type": "raid1"}, "is no disk, but raid1 (name a whole disk)"),
+    "what LUKS opened": ({"type": "crypt"}, "is no disk, but crypt (name a whole disk)"),
+    "a volume of LVM": ({"type": "lvm"}, "is no disk, but lvm (name a whole disk)"),
     "a CD": ({"type": "rom"}, "is no disk, but rom (name a whole disk)"),
     "large sectors": ({"log-sec": 4096}, "has sectors of 4096 bytes, and the image is for 512"),
 }
@@ -83,22 +83,34 @@ def test_a_disk_on_which_the_image_lies_is_refused(folder: Path, disk: Path, lsb
     assert "holds the image that is to be written (copy the image to another disk)" in reasons(folder, disk)
 
 
-def test_a_disk_inside_a_box_of_another_model_is_refused(folder: Path, disk: Path, lsblk: Lsblk) -> None:
+def test_a_disk_inside_a_box_of_another_model_is_refused(disk: Path, lsblk: Lsblk) -> None:
     lsblk(disk)
     ours, other = profile.load("fortimail-100"), profile.load("pcengines-apu2")
-    here = Here(commands.look().devices, other)
-    chosen = target.find(disk, here)
-    (problem,) = target.objections(chosen, images.load(folder).manifest, folder, ours, here)
+    (problem,) = model.objections(target.find(disk, machine.around()), ours, other)
     assert str(problem).endswith(
         "this machine is pcengines-apu2, and the image is for fortimail-100 (./build.py build pcengines-apu2)"
     )
 
 
-def test_a_disk_smaller_than_the_models_is_refused(folder: Path, disk: Path, lsblk: Lsblk) -> None:
+def test_a_disk_that_comes_by_cable_may_be_for_any_model(disk: Path, lsblk: Lsblk) -> None:
+    lsblk(disk, tran="usb")
+    ours, other = profile.load("fortimail-100"), profile.load("pcengines-apu2")
+    assert not list(model.objections(target.find(disk, machine.around()), ours, other))
+
+
+def test_a_disk_smaller_than_the_models_is_refused(disk: Path, lsblk: Lsblk) -> None:
     lsblk(disk)
-    here, larger = commands.look(), profile.load("vm-uefi")
-    found = target.objections(target.find(disk, here), images.load(folder).manifest, folder, larger, here)
-    assert [one for one in map(str, found) if "is smaller than any disk of vm-uefi, which has 8 GB" in one]
+    (problem,) = model.objections(target.find(disk, machine.around()), profile.load("vm-uefi"), None)
+    assert "is smaller than any disk of vm-uefi, which has 8 GB" in str(problem)
+
+
+def test_a_link_does_not_hide_what_is_refused(folder: Path, disk: Path, lsblk: Lsblk) -> None:
+    lsblk(disk, **part(mountpoints=["/srv"]))
+    link = disk.with_name("by-id")
+    link.symlink_to(disk)
+    before = files.digest(disk)
+    assert reasons(folder, link) == [f"{disk}: /dev/sdx1 is mounted on /srv (umount /srv)"]
+    assert files.digest(disk) == before
 
 
 def a_folder(path: Path) -> None:
@@ -200,6 +212,15 @@ def test_the_list_says_what_is_on_a_disk_and_why_it_is_refused(
     (row,) = json.loads(capsys.readouterr().out)
     assert (row["model"], row["serial"], row["bus"], row["bytes"]) == ("Quail 3", "QU-0042", "sata", 40 * MIB)
     assert row["refused"] == [f"{disk}: /dev/sdx1 is mounted on /srv (umount /srv)"]
+
+
+def test_an_older_lsblk_is_understood(folder: Path, disk: Path, lsblk: Lsblk) -> None:
+    """Before util-linux 2.37 it knows one mount point of each device."""
+    lsblk(disk, **part(mountpoint="/srv"))
+    program = disk.parents[1] / "programs/lsblk"
+    refuses = 'case "$*" in *MOUNTPOINTS*) echo "lsblk: unknown column: MOUNTPOINTS" >&2; exit 1; esac'
+    program.write_text(program.read_text().replace("#!/bin/sh", f"#!/bin/sh\n{refuses}"))
+    assert reasons(folder, disk) == ["/dev/sdx1 is mounted on /srv (umount /srv)"]
 
 
 def test_a_disk_that_was_not_finished_says_so(

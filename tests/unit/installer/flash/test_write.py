@@ -17,6 +17,7 @@ import build
 from hardware.host import files, run
 from hardware.host.errors import Refused
 from installer.flash import commands, mark, receipt, write
+from installer.flash.disk import Disk, opened
 from installer.flash.image import Image
 from installer.flash.target import Target
 from tests.unit.installer.flash.conftest import IMAGE_MIB, MIB, content
@@ -49,6 +50,19 @@ def test_the_disk_has_the_image_and_behind_it_what_it_had_but_for_the_table(imag
     assert after[-MIB:] == bytes(MIB)  # the copy of a partition table
 
 
+def test_a_piece_stays_as_it_is_while_the_next_one_is_made(image: Image) -> None:
+    blocks, whole = image.blocks(), content()
+    before = next(blocks)
+    seen = [(before.at, before.end)]
+    for block in blocks:
+        assert bytes(before.data or b"") == whole[before.at : before.end]
+        before = block
+        seen.append((block.at, block.end))
+    assert seen == [
+        (first * MIB, end * MIB) for first, end in ((0, 1), (1, 2), (3, 4), (4, 6), (13, 16), (16, 20), (20, 21))
+    ]
+
+
 def test_a_file_is_made_with_the_images_length(image: Image, tmp_path: Path) -> None:
     flash(image, tmp_path / "new.img")
     assert (tmp_path / "new.img").read_bytes() == content()
@@ -57,7 +71,7 @@ def test_a_file_is_made_with_the_images_length(image: Image, tmp_path: Path) -> 
 def test_where_nothing_can_be_cleared_zeros_are_written(
     image: Image, disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(write.Disk, "clear", lambda *_: False)
+    monkeypatch.setattr(Disk, "forget", lambda *_: False)
     flash(image, disk)
     assert disk.read_bytes()[: IMAGE_MIB * MIB] == content()
 
@@ -69,7 +83,7 @@ def test_one_flipped_bit_is_found_and_the_disk_does_not_start(
     """No disk at hand flips bits, so this one is made to, once the image is on it."""
     body = write._body
 
-    def then_flip(to: write.Disk, *rest: object) -> bytes:
+    def then_flip(to: Disk, *rest: object) -> memoryview:
         head = body(to, *rest)  # type: ignore[arg-type]  # handed through
         with disk.open("r+b") as file:
             file.seek(bit // 8)
@@ -161,12 +175,14 @@ def test_progress_says_rate_and_time_left() -> None:
             self.text = text
 
     said, times = Said(), iter([0.0, 4.0])
-    write.Progress(said, 300 * MIB, lambda: next(times)).at(100 * MIB)  # type: ignore[arg-type]  # all that it needs
+    progress = write.Progress(said, 400 * MIB, lambda: next(times))  # type: ignore[arg-type]  # all that it needs
+    progress.spare(100 * MIB)
+    progress.add(100 * MIB)
     assert said.text == "100 of 300 MiB, 26 MB/s, 8 s left"
 
 
 def test_two_runs_do_not_write_one_disk(image: Image, disk: Path) -> None:
-    with write.opened(Target(disk, None, 40 * MIB), image.length):
+    with opened(Target(disk, None, 40 * MIB), image.length):
         before = files.digest(disk)
         with pytest.raises(Refused, match="is being written by another run"):
             flash(image, disk)

@@ -1,0 +1,1 @@
+"""The same verbs on a machine that is reached over SSH."""
