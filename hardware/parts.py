@@ -312,7 +312,7 @@ class TwinDisk(Frozen):
 class TwinNics(Frozen):
     """Ports of one emulated model. A PCI bus above 00 is a root port of its own: buses count 01, 02, ..."""
 
-    model: Literal["virtio-net-pci", "e1000", "e1000e", "rtl8139"]  # what QEMU 7.2 and 10.0 both have
+    model: Literal["virtio-net-pci", "e1000", "e1000e", "rtl8139", "vmxnet3"]  # what QEMU 7.2 and 10.0 both have
     addresses: Some[PciAddress]
 
 

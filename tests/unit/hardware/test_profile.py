@@ -16,7 +16,7 @@ from hardware.host.errors import Refused
 from hardware.parts import Console, Firmware, OperationMode, Status
 from hardware.profile import HardwareProfile
 
-SHIPPED = ["fortimail-100", "generic-x86-64", "pcengines-apu2", "vm-bios", "vm-uefi"]
+SHIPPED = ["fortimail-100", "generic-x86-64", "pcengines-apu2", "vm-bios", "vm-uefi", "vmware"]
 
 Edit = Callable[[dict[str, Any]], None]
 
