@@ -18,7 +18,7 @@ from hardware.parts import Binding, Bus, Console, Dmi, Firmware, Machine
 from hardware.profile import HardwareProfile
 
 # Slots of PCI bus 00. Ports have 03 to 0f; QEMU's own devices are at 00, 01 (pc) and 1f (q35).
-_SCREEN, _DISK, _USB, _FIRST_DRIVE, _FIRST_ROOT_PORT = "02.0", "10.0", "11.0", 0x12, 0x18
+SCREEN_SLOT, DISK_SLOT, _USB, _FIRST_DRIVE, _FIRST_ROOT_PORT = "02.0", "10.0", "11.0", 0x12, 0x18
 
 # Emulated is x86-64 level 1, whatever the profile has: Debian needs no more, and a program that does is found here.
 # What came later is slow to emulate, and Rspamd would compile for it, for minutes. It is QEMU's own model, cut down:
@@ -213,6 +213,11 @@ def mac_address(profile: HardwareProfile, port: int, unit: int = 0) -> str:
     return f"52:54:00:50:{unit:02x}:{port:02x}"
 
 
+def root_port_slot(bus: int) -> str:
+    """The slot on bus 00 of the root port that leads to a bus: the firmware numbers buses in the order of these."""
+    return f"{_FIRST_ROOT_PORT + bus - 1:02x}.0"
+
+
 def _text(value: object) -> str:
     """A value inside a comma-separated QEMU option."""
     return str(value).replace(",", ",,")
@@ -232,7 +237,7 @@ def _machine(profile: HardwareProfile, options: TwinOptions) -> Iterator[str]:
         yield from ("-accel", "tcg,thread=multi", "-cpu", _EMULATED)
     yield from ("-smp", str(options.cpus or twin.cpus), "-m", f"{options.memory_mib or twin.memory_mib}M")
     if profile.has_screen:
-        yield from ("-device", f"VGA,{_at(twin.machine, _SCREEN)}")
+        yield from ("-device", f"VGA,{_at(twin.machine, SCREEN_SLOT)}")
 
 
 def _dmi(dmi: Dmi) -> Iterator[str]:
@@ -265,7 +270,7 @@ def _disks(profile: HardwareProfile, options: TwinOptions) -> Iterator[str]:
     machine, bus = profile.twin.machine, profile.twin.disk.bus
     channels = _channels(machine)
     yield from _blockdev("disk", options.disk, options.cache)
-    yield from ("-device", _disk_device(machine, bus, "disk", _DISK, channels) + ",bootindex=0")
+    yield from ("-device", _disk_device(machine, bus, "disk", DISK_SLOT, channels) + ",bootindex=0")
     if any(drive.bus is DriveBus.USB for drive in options.drives):
         yield from ("-device", f"qemu-xhci,id=usb,{_at(machine, _USB)}")
     for number, drive in enumerate(options.drives):
@@ -331,9 +336,8 @@ def _ports(profile: HardwareProfile, options: TwinOptions) -> Iterator[str]:
         link = options.ports[number - 1] if number <= len(options.ports) else _own_net(number)
         bus, slot = address.split(":")[1:]
         place = _at(profile.twin.machine, slot)
-        if bus != "00":  # the firmware numbers the buses in the order of their root ports
-            root_port = f"{_FIRST_ROOT_PORT + int(bus, 16) - 1:02x}.0"
-            chassis = f"chassis={int(bus, 16)},{_at(profile.twin.machine, root_port)}"
+        if bus != "00":
+            chassis = f"chassis={int(bus, 16)},{_at(profile.twin.machine, root_port_slot(int(bus, 16)))}"
             yield from ("-device", f"pcie-root-port,id=bus{bus},{chassis}")
             place = f"bus=bus{bus},addr={slot}"
         yield from ("-netdev", _netdev(f"port{number}", link))
