@@ -69,6 +69,8 @@ def parser() -> argparse.ArgumentParser:
     build.add_argument("profile", nargs="?", default="vm-uefi", help="hardware profile (default: %(default)s)")
     build.add_argument("--out", type=Path, default=HERE / "out", help="folder for the image (default: out)")
     build.add_argument("--release", action="store_true", help="compress well; takes a minute or two more")
+    formats = "what else to make of it: vmdk, ova, vhdx, vhd, libvirt (comma-separated)"
+    build.add_argument("--formats", default="", metavar="LIST", help=formats)
     build.add_argument("--offline", action="store_true", help="ask no mirror; use the cached root file system")
     build.add_argument("--json", action="store_true", help="print the manifest as JSON")
     archive(build)

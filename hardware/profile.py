@@ -81,6 +81,11 @@ class HardwareProfile(Frozen):
         return any(not console.serial for console in self.consoles)
 
     @property
+    def least_disk_gib(self) -> int:
+        """The disks of the smallest unit together; what is not known counts nothing."""
+        return sum(disk.size_gib for disk in self.disks if disk.size_gib != UNKNOWN)
+
+    @property
     def grub_terminal(self) -> str:
         """The lines of grub.cfg that put its menu on the serial line, and on the screen where there is one."""
         terminals = "serial console" if self.has_screen else "serial"
@@ -169,9 +174,8 @@ def _twin_problems(profile: HardwareProfile, where: str) -> Iterable[Problem]:
         yield Problem(where, "twin.nics.addresses", "are not where nics.addresses binds the ports")
     if profile.ram_mib != UNKNOWN and twin.memory_mib < profile.ram_mib:
         yield Problem(where, "twin.memory_mib", f"is less than ram_mib, which is {profile.ram_mib}")
-    smallest = sum(disk.size_gib for disk in profile.disks if disk.size_gib != UNKNOWN)
-    if twin.disk.size_gib < smallest:
-        yield Problem(where, "twin.disk.size_gib", f"is less than disks, which are {smallest} GiB")
+    if twin.disk.size_gib < profile.least_disk_gib:
+        yield Problem(where, "twin.disk.size_gib", f"is less than disks, which are {profile.least_disk_gib} GiB")
 
 
 _OURS = {"format", "id", "status", "remarks", "sources"}  # not facts about the model

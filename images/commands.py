@@ -14,6 +14,7 @@ from pathlib import Path
 
 from hardware import profile as profiles
 from hardware.host import run
+from hardware.host.documents import nearest
 from hardware.host.errors import Problem, Refused, refuse
 from hardware.host.files import default_cache
 from hardware.host.log import Steps
@@ -31,7 +32,9 @@ from hardware.twin import (
 )
 from images import archive, emulate, manifest, pipeline, recipe
 from images.answers import answers, read
+from images.steps import virtual
 from images.steps.squash import Level
+from images.steps.virtual import Format
 from images.store import Store
 from images.tools import Tools
 from overlays.problems import problems as settings_problems
@@ -49,6 +52,7 @@ _TESTS = Path(__file__).parent.parent / "tests"
 def build(arguments: Namespace) -> int:
     """Build an image into `out/<profile>`."""
     profile = profiles.load(arguments.profile)
+    formats = _formats(arguments.formats, profile)
     what = recipe.load(_RECIPE)
     _as_root("a build")
     store = Store(default_cache())
@@ -57,7 +61,7 @@ def build(arguments: Namespace) -> int:
     else:
         state = archive.reached(what.suite, arguments.mirror, arguments.security_mirror)
     level = Level.RELEASE if arguments.release else Level.DEVELOPMENT
-    plan = pipeline.Plan(what, profile, level, state, arguments.out.absolute())
+    plan = pipeline.Plan(what, profile, level, state, arguments.out.absolute(), formats)
     made = pipeline.build(plan, default_cache(), Steps(pipeline.STEPS))
     if arguments.json:
         print(manifest.write(made), end="")
@@ -140,6 +144,18 @@ COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "profiles": list_profiles,
     "answers": answers,
 }
+
+
+def _formats(text: str, profile: HardwareProfile) -> tuple[Format, ...]:
+    """The formats that were asked for beside the usual ones. Raises `Refused` with every problem."""
+    words = [word for word in text.replace(",", " ").split() if word]
+    known = [one.value for one in Format]
+    found = [Problem("--formats", word, "is no format", nearest(word, known)) for word in words if word not in known]
+    formats = tuple(one for one in Format if one.value in words)
+    found += virtual.problems(profile, formats)
+    if found:
+        raise Refused(found)
+    return formats
 
 
 def _as_root(what: str) -> None:

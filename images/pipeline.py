@@ -17,20 +17,25 @@ from images import manifest, tools
 from images.archive import Archive
 from images.manifest import Manifest
 from images.recipe import Recipe
-from images.steps import boot, convert, describe, disk, layout, rootfs, squash, tree
+from images.steps import boot, convert, describe, disk, layout, rootfs, squash, tree, virtual
 from images.steps.squash import Level
+from images.steps.virtual import Format
 from images.store import Store
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to build: the recipe for a profile at a level, from an archive, into `out/<profile>`."""
+    """What to build: the recipe for a profile at a level, from an archive, into `out/<profile>`.
+
+    `formats` are made beside the usual ones.
+    """
 
     recipe: Recipe
     profile: HardwareProfile
     level: Level
     archive: Archive
     out: Path
+    formats: tuple[Format, ...] = ()
 
     @property
     def target(self) -> Path:
@@ -62,8 +67,9 @@ def build(plan: Plan, cache: Path, steps: Steps) -> Manifest:
             esp = boot.esp(work, grub, plan.profile, plan.recipe.layout.esp_mib, toolbox)
         with steps.step("assemble the disk image"):
             raw = disk.disk_image(work, table, grub, {"esp": esp, "boot-a": slot, "root-a": root.path}, toolbox)
-        with steps.step("write raw.zst, block map and qcow2"):
+        with steps.step("write raw.zst, block map, qcow2 and what else is asked for"):
             artefacts = convert.artefacts(raw, work, plan.level, toolbox)
+            artefacts += virtual.forms(raw, work, plan.profile, version, plan.formats, toolbox)
         with steps.step("describe it in the manifest"):
             described = describe.manifest(
                 plan.recipe, plan.profile, plan.level, version, base, root, slot, raw, artefacts

@@ -22,7 +22,7 @@ from images.steps.squash import Level
 from images.steps.tree import Tree
 from images.store import Store
 from images.tools import Tools
-from tests.peers import Peers, browser_tree, peers_tree
+from tests.peers import Peers, browser_tree, libvirt_tree, peers_tree
 
 # Minutes each, most of it waiting for one box: begun first, so that no core idles at the end of a run.
 LONGEST = (
@@ -81,6 +81,12 @@ def tree(store: Store, rootfs: RootFilesystem) -> Tree:
 def peers(store: Store, archive: Archive) -> Peers:
     """The programs that the box is tested with."""
     return peers_tree(store, archive)
+
+
+@pytest.fixture(scope="session")
+def virtinst(store: Store, archive: Archive) -> Peers:
+    """What reads descriptions of virtual machines."""
+    return libvirt_tree(store, archive)
 
 
 @pytest.fixture(scope="session")
