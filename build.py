@@ -30,10 +30,10 @@ LOCK = HERE / "requirements.lock"
 _ASSEMBLE = ["debian-archive-keyring", "mmdebstrap", "python3-venv", "sudo"]
 PACKAGES = {
     "build": _ASSEMBLE,
-    "boot": _ASSEMBLE,
-    "test": [*_ASSEMBLE, "dialog", "git", "iproute2", "openssl", "systemd-container", "zstd"],
+    "boot": [*_ASSEMBLE, "age"],
+    "test": [*_ASSEMBLE, "age", "dialog", "git", "iproute2", "openssl", "systemd-container", "zstd"],
     "profiles": ["python3-venv"],
-    "answers": ["python3-venv"],
+    "answers": ["age", "python3-venv"],
     "flash": ["python3-venv", "zstd"],
     "receipt": ["python3-venv"],
 }
@@ -105,6 +105,9 @@ def parser() -> argparse.ArgumentParser:
     answers.add_argument("action", choices=["check", "schema"])
     answers.add_argument("file", nargs="?", type=Path, metavar="FILE", help="the answer file")
     answers.add_argument("--secrets", type=Path, metavar="FILE", help="the secrets file that goes with it")
+    answers.add_argument(
+        "--identity", type=Path, metavar="FILE", help="the key of age or SSH that opens the secrets file"
+    )
     answers.add_argument("--profile", default="vm-uefi", help="the box's hardware profile (default: %(default)s)")
     answers.add_argument("--json", action="store_true", help="print the problems as JSON")
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
 from argparse import Namespace
 from dataclasses import asdict
 from pathlib import Path
 
 from hardware import profile as profiles
-from hardware.host import documents
+from hardware.host import age, documents
 from hardware.host.documents import Document
 from hardware.host.errors import Problem, Refused, refuse
 from overlays.problems import problems as settings_problems
-from overlays.settings import Secrets, Settings, schema
+from overlays.settings import Secrets, Settings, parse_secrets, schema
 
 
 def answers(arguments: Namespace) -> int:
@@ -25,7 +26,7 @@ def answers(arguments: Namespace) -> int:
     profile = profiles.load(arguments.profile)
     found: list[Problem] = []
     settings = read(arguments.file, Settings, found)
-    secrets = read(arguments.secrets, Secrets, found)
+    secrets = read_secrets(arguments.secrets, arguments.identity, found)
     if settings:
         found += settings_problems(settings, profile, str(arguments.file), secrets)
     if arguments.json:
@@ -35,6 +36,21 @@ def answers(arguments: Namespace) -> int:
         raise Refused(found)
     print(f"{arguments.file}: no problems on {profile.id}")
     return 0
+
+
+def read_secrets(path: Path | None, identity: Path | None, problems: list[Problem]) -> Secrets | None:
+    """A secrets file if one was named, which age may have encrypted to `identity` or with a passphrase."""
+    if path is None:
+        return None
+    try:
+        raw = path.read_bytes()
+        text = age.opened(raw, str(path), identity, ask=sys.stdin.isatty())
+        return parse_secrets(text, str(path))
+    except OSError as error:
+        problems.append(Problem(str(path), "", f"cannot be read: {error.strerror}"))
+    except Refused as refused:
+        problems += refused.problems
+    return None
 
 
 def read(path: Path | None, model: type[Document], problems: list[Problem]) -> Document | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import build
+from hardware.host import age
 from hardware.host.errors import Refused
 from images import commands, manifest
 from images.manifest import Manifest
@@ -156,6 +157,26 @@ def test_all_problems_of_an_answer_file_and_its_secrets(tmp_path: Path, capsys: 
     assert start("answers", "check", file, "--json") == 2
     (problem,) = json.loads(capsys.readouterr().out)
     assert problem["path"] == "network.ports.port9"
+
+
+def test_secrets_that_are_encrypted_to_somebody(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, key, sealed = ANSWERS / "gateway.yaml", tmp_path / "key", tmp_path / "secrets.age"
+    text, recipient = age.make_key()
+    key.write_text(text)
+    sealed.write_text(age.seal((ANSWERS / "secrets.yaml").read_text(), [recipient]))
+    assert start("answers", "check", file, "--secrets", sealed, "--identity", key, "--profile", "fortimail-100") == 0
+    assert refusal("answers", "check", file, "--secrets", sealed, "--profile", "fortimail-100") == [
+        f"{sealed}: is encrypted (name the file of the key that opens it: --identity FILE)"
+    ]
+
+
+def test_what_is_encrypted_to_a_box_is_not_read_on_the_way_to_it(out: Path, tmp_path: Path) -> None:
+    sealed = tmp_path / "secrets.age"
+    sealed.write_text(age.seal("format: 1\n", [age.make_key()[1]]))
+    answers = ANSWERS / "gateway-minimal.yaml"
+    assert refusal("boot", "vm-bios", "--out", out, "--answers", answers, "--secrets", sealed) == [
+        "there is no tools tree yet (a build makes it: ./build.py build)"
+    ]
 
 
 def test_the_schema_of_answer_files(capsys: pytest.CaptureFixture[str]) -> None:
