@@ -125,13 +125,16 @@ def mark_slot(places: Places, say: Say) -> None:
         say(f"slot {slot.value} works, but the boot loader could not be told: {failure}")
 
 
-def take_answers(box: Box, say: Say) -> Stage:
-    """Apply an answer file that waits for a box before its set-up. Problems go to the consoles, and nothing changes."""
+def take_answers(box: Box, say: Say, *, ask: bool = False) -> Stage:
+    """Apply an answer file that waits for a box before its set-up. Problems go to the consoles, and nothing changes.
+
+    `ask`: a passphrase of the secrets file may be asked for on our terminal.
+    """
     try:
         found = answers.find(box.places)
         if found is None:
             return Stage.FACTORY
-        settings, secrets = found.parse()
+        settings, secrets = found.parse(box.places, ask=ask)
         outcome = pipeline.apply(box, settings, secrets, f"from {found.settings_source}", source=found.settings_source)
     except Refused as refused:
         files.write(box.places.answers_problems, f"{refused}\n", mode=0o600)

@@ -7,6 +7,7 @@ or none of it.
     /var/lib/postern/device/ssh/                      host keys
     /var/lib/postern/device/webmail/key               hides the passwords of who is logged in
     /var/lib/postern/device/quarantine/key            seals links and sessions
+    /var/lib/postern/device/age/                      opens secrets files that were encrypted to this box
     /var/lib/postern/device/tls -> certificate/made   what the daemons show: key.pem and cert.pem
     /var/lib/postern/device/certificate/made/         made on the box, for its name
     /var/lib/postern/device/certificate/own-DIGEST/   from the settings
@@ -23,7 +24,7 @@ import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from hardware.host import files
+from hardware.host import age, files
 from hardware.host.run import run
 from installer.apply.certificate import Pair
 from installer.apply.places import Places
@@ -70,6 +71,7 @@ def prepare(places: Places, name: str) -> bool:
     made_ssh = _make(places.device / "ssh", _ssh_keys)
     _make(places.device / "webmail", _webmail_key)
     _make(places.device / "quarantine", _quarantine_key)
+    _make(places.age_key.parent, _age_key)
     _move_in(places, made)
     made_tls = _make(made, lambda folder: _tls_key(folder, name))
     if not (places.device / "tls").exists():
@@ -151,6 +153,12 @@ def _webmail_key(folder: Path) -> None:
 
 def _quarantine_key(folder: Path) -> None:
     files.write(folder / "key", f"{secrets.token_hex(32)}\n", mode=0o600)
+
+
+def _age_key(folder: Path) -> None:
+    key, recipient = age.make_key()
+    files.write(folder / "key", key, mode=0o600)
+    files.write(folder / "recipient", f"{recipient}\n")
 
 
 def _tls_key(folder: Path, name: str) -> None:

@@ -34,6 +34,15 @@ class Places:
         return self.state / "device"
 
     @property
+    def age_key(self) -> Path:
+        """Opens what was encrypted to this box."""
+        return self.device / "age/key"
+
+    @property
+    def age_recipient(self) -> Path:
+        return self.device / "age/recipient"
+
+    @property
     def acme(self) -> Path:
         return self.root / "var/lib/postern-acme"
 
@@ -104,8 +113,12 @@ class Places:
 
     def credential(self, name: str) -> str | None:
         """The text of a system credential, or None."""
+        raw = self.raw_credential(name)
+        return None if raw is None else raw.decode("utf-8")
+
+    def raw_credential(self, name: str) -> bytes | None:
         path = self.credentials / name
-        return path.read_text(encoding="utf-8") if path.is_file() else None
+        return path.read_bytes() if path.is_file() else None
 
     def enter(self, stage: Stage) -> None:
         """Say how far the box has come."""

@@ -120,7 +120,7 @@ def read_answers(box: Box, settings: Path, secrets: Path | None) -> tuple[Settin
     """From files that the caller may read; without a secrets file, with the secrets in force. Raises `Refused`."""
     with caller.rights():
         found = answers.from_files(settings, secrets)
-    decided, hidden = found.parse()
+    decided, hidden = found.parse(box.places, ask=sys.stdin.isatty())
     if secrets is None and box.store.current():
         hidden = in_force(box).secrets
     return decided, hidden

@@ -17,7 +17,7 @@ from installer.box import caller, words
 
 COMMAND = "/usr/bin/postern"
 _ACTS = ("setup", "apply", "confirm", "settings", "certificate", "users", "quarantine", "factory-reset")
-_LOOKS = ("show", "list", "history", "save", "export")
+_LOOKS = ("show", "list", "history", "save", "export", "recipient")
 OK, FAULT_OF_OURS, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
 

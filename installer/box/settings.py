@@ -9,14 +9,14 @@ import pwd
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from hardware.host import files, run
+from hardware.host import age, files, run
 from hardware.host.errors import Problem, Refused, refuse
-from installer.apply import pipeline
+from installer.apply import answers, pipeline
 from installer.apply.pipeline import Box
 from installer.apply.places import Places
 from installer.apply.store import Generation, Store, Verdict
@@ -32,6 +32,9 @@ MARK = "# postern: "  # begins the lines that we add to an edited file, and take
 
 def main(places: Places, arguments: argparse.Namespace) -> None:
     """The verbs of `postern settings`. Raises `Refused`."""
+    if arguments.verb == "recipient":
+        print(answers.recipient(places))
+        return
     if arguments.verb == "history":
         print(history(Store(places), as_json=arguments.json))
         return
@@ -43,7 +46,8 @@ def main(places: Places, arguments: argparse.Namespace) -> None:
     elif arguments.verb == "rollback":
         rollback(box, arguments.number, arguments.confirm_within)
     else:
-        save(with_users(in_force(box), table.read(places.root)), arguments.file, arguments.secrets)
+        now = with_users(in_force(box), table.read(places.root))
+        save(now, arguments.file, arguments.secrets, arguments.recipient)
 
 
 def history(store: Store, *, as_json: bool = False) -> str:
@@ -99,8 +103,16 @@ def rollback(box: Box, number: int | None, confirm_within: float) -> None:
     put_in_force(box, settings, secrets, reason, confirm_within=confirm_within)
 
 
-def save(now: InForce, file: Path | None, secrets: Path | None) -> None:
-    """Write the answer file, and the secrets file if one is named, with the caller's rights."""
+def save(now: InForce, file: Path | None, secrets: Path | None, recipients: Sequence[str] = ()) -> None:
+    """Write the answer file, and the secrets file if one is named, with the caller's rights.
+
+    With recipients only these can read the secrets.
+    """
+    if recipients and secrets is None:
+        raise refuse("--recipient goes with a secrets file", "name it with --secrets FILE")
+    hidden = dump_secrets(now.secrets)
+    if recipients:
+        hidden = age.seal(hidden, recipients)
     if file is None and secrets is None:
         print(dump_answers(now.settings), end="")
         return
@@ -109,7 +121,7 @@ def save(now: InForce, file: Path | None, secrets: Path | None) -> None:
             if file:
                 files.write(file, dump_answers(now.settings))
             if secrets:
-                files.write(secrets, dump_secrets(now.secrets), mode=0o600)
+                files.write(secrets, hidden, mode=0o600)
         except OSError as error:
             raise refuse(f"cannot be written: {error.strerror}", where=str(error.filename or file)) from error
 

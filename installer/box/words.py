@@ -46,6 +46,9 @@ def parser() -> argparse.ArgumentParser:
     save = verbs.add_parser("save", help="write the settings in force as an answer file")
     save.add_argument("file", nargs="?", type=Path, help="the file to write (default: this terminal)")
     save.add_argument("--secrets", type=Path, help="write the secrets file too, readable by its owner only")
+    text = "encrypt the secrets file to this one (age1..., or an SSH key); may be repeated"
+    save.add_argument("--recipient", action="append", default=[], metavar="KEY", help=text)
+    verbs.add_parser("recipient", help="whom to encrypt a secrets file to (age) that this box alone is to read")
 
     certificate = commands.add_parser("certificate", help="the certificate that web and mail server show")
     verbs = certificate.add_subparsers(dest="verb", required=True, metavar="VERB")

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from hardware.host import run
 from installer.apply.places import Places, Stage
 from installer.wizard import FACTORY_ADDRESS
-from installer.wizard.turn import LOCK, holder
+from installer.wizard.turn import LOCK, holder, turn
 
 if TYPE_CHECKING:
     from hardware.profile import HardwareProfile
@@ -61,7 +61,9 @@ class Console:
                 continue
             self.say(self.welcome())
             word = self.wait()
-            if word is not None:
+            if word == "answers":
+                self.take_answers()
+            elif word is not None:
                 self.set_up(word)
         self.loud()
 
@@ -89,11 +91,12 @@ class Console:
             f"Postern {version} on {model}",
             f"Hardware profile: {profile.strip()}",
             f"port1: {FACTORY_ADDRESS}",
-            "",
         ]
+        recipient = _text(self.places.age_recipient)
+        lines += [f"Secrets key: {recipient}", ""] if recipient else [""]
         problems = _text(self.places.answers_problems)
         if problems:
-            lines += ["The answer file was not used:", problems, ""]
+            lines += ["The answer file was not used:", problems, "Type answers and Enter to try it again.", ""]
         other = holder(self.lock)
         if other:
             lines += [f"This box is being set up on {other}. This one waits."]
@@ -131,6 +134,25 @@ class Console:
             self.say(str(refused))
         except HungUp:
             raise SystemExit(0) from None
+
+    def take_answers(self) -> None:
+        """The answer file that waits for this box once more; a passphrase of its secrets is asked for here."""
+        self.say("Reading the answer file ...")
+        from hardware import detect
+        from hardware.host.errors import Refused
+        from installer.apply import boot, pipeline
+
+        with turn(self.lock, f"console {self.tty}") as ours:
+            if not ours:
+                return
+            try:
+                box = pipeline.Box(self.places, detect.check_box(self.places.root))
+                if boot.take_answers(box, self.say, ask=True) is Stage.IN_SERVICE:
+                    self.places.enter(Stage.IN_SERVICE)
+                elif not self.places.answers_problems.exists():
+                    self.say("No answer file waits for this box.")
+            except Refused as refused:
+                self.say(str(refused))
 
     def put_in_force(self, profile: HardwareProfile) -> Apply:
         """How settings made on this console come into force, with the steps as plain lines."""

@@ -35,7 +35,8 @@ def test_a_new_box_waits_for_its_setup(lab: Lab) -> None:
     assert boot(lab.places, said.append) is Stage.FACTORY
     assert lab.active() - {"systemd-udev-trigger"} == {"systemd-networkd"}
     assert "192.168.1.99/24" in "".join(path.read_text() for path in (lab.root / "etc/systemd/network").iterdir())
-    assert {path.name for path in lab.places.device.iterdir()} == {"ssh", "tls", "certificate", "webmail", "quarantine"}
+    made = {path.name for path in lab.places.device.iterdir()}
+    assert made == {"age", "ssh", "tls", "certificate", "webmail", "quarantine"}
     assert lab.places.device.stat().st_mode & 0o777 == 0o711
     assert (lab.places.device / "tls/key.pem").stat().st_mode & 0o777 == 0o640
 

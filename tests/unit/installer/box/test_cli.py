@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hardware.host import grubenv
+from hardware.host import age, grubenv
 from hardware.host.errors import Problem, Refused
 from installer.apply import pipeline
 from installer.apply.pipeline import apply
@@ -17,7 +17,18 @@ from installer.box import change, cli, log, words
 from installer.box import settings as settings_command
 from installer.update import slots
 from overlays.settings import Secrets, Settings, parse_answers
-from tests.unit.installer.apply.conftest import ANSWERS, PASSWORD, SECRETS, Lab, lab, other, secrets, settings, steps
+from tests.unit.installer.apply.conftest import (
+    ANSWERS,
+    HASH,
+    PASSWORD,
+    SECRETS,
+    Lab,
+    lab,
+    other,
+    secrets,
+    settings,
+    steps,
+)
 
 __all__ = ["lab", "other", "secrets", "settings", "steps"]
 
@@ -60,6 +71,23 @@ def test_a_life(box: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(box, "settings", "save", str(saved), "--secrets", str(box.root / "hidden.yaml")) == 0
     assert saved.read_text() == shown
     assert (box.root / "hidden.yaml").stat().st_mode & 0o777 == 0o600
+
+
+def test_secrets_are_saved_for_one_who_holds_a_key(box: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    """And this box's own recipient is told, so that it may be the one."""
+    answers, secrets_file = files(box)
+    assert run(box, "setup", "--answers", answers, "--secrets", secrets_file) == 0
+    capsys.readouterr()
+    assert run(box, "settings", "recipient") == 0
+    recipient = capsys.readouterr().out.strip()
+    assert recipient.startswith("age1")
+    hidden = box.root / "hidden.age"
+    assert run(box, "settings", "save", "--secrets", str(hidden), "--recipient", recipient) == 0
+    assert HASH not in hidden.read_text()
+    assert HASH in age.opened(hidden.read_bytes(), "hidden", box.places.age_key)
+    assert run(box, "apply", answers, "--secrets", str(hidden), "--check") == 0
+    assert run(box, "settings", "save", "--recipient", recipient) == 2
+    assert "--recipient goes with a secrets file" in capsys.readouterr().err
 
 
 def test_each_problem_is_a_line_and_the_status_is_two(box: Lab, capsys: pytest.CaptureFixture[str]) -> None:

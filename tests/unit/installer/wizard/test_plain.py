@@ -16,6 +16,7 @@ from installer.wizard.plain import PlainUi
 from installer.wizard.ui import Choice, Field, Head, HungUp, Way
 from tests.unit.installer.wizard.terminal import make_root, start
 
+ANSWERS = Path(__file__).parents[3] / "answers"
 PASSWORD = "correct horse 7"
 RELAY_PASSWORD = "wren~and=finch"
 
@@ -166,8 +167,52 @@ def test_problems_of_an_answer_file_are_on_the_welcome(root: Path) -> None:
     (root / "run/postern/answers-problems.txt").write_text("answers.yaml: mode: is missing\n")
     child = start(root)
     child.expect(r"Postern 0.1.0 on unknown model\s+Hardware profile: fortimail-100\s+port1: 192.168.1.99/24")
-    child.expect("answers.yaml: mode: is missing[\\s\\S]*Press Enter")
+    child.expect("answers.yaml: mode: is missing[\\s\\S]*Type answers and Enter[\\s\\S]*Press Enter")
+    child.sendline("answers")
+    child.expect("Reading the answer file ...")
     child.close(force=True)
+
+
+def test_whom_secrets_are_encrypted_to_is_on_the_welcome_and_fits_a_line(root: Path) -> None:
+    recipient = "age1" + "q" * 58
+    places = Places(root)
+    places.age_recipient.parent.mkdir(parents=True)
+    places.age_recipient.write_text(f"{recipient}\n")
+    child = start(root)
+    child.expect(rf"\r\n(Secrets key: {recipient})\r\n")
+    assert len(str(child.match[1])) < 80  # type: ignore[index]  # it matched
+    child.close(force=True)
+
+
+def test_a_passphrase_of_an_answer_files_secrets_is_asked_for_on_the_console(root: Path, tmp_path: Path) -> None:
+    """After it everything is told that is wrong with the settings; nothing is applied."""
+    plain, sealed = tmp_path / "secrets.yaml", tmp_path / "secrets.age"
+    plain.write_text(f"format: 1\nadmin: {{password: {PASSWORD}}}\n")
+    age = pexpect.spawn("age", ["-p", "-a", "-o", str(sealed), str(plain)], encoding="utf-8")
+    for _ in range(2):
+        age.expect("passphrase.*: ")
+        age.sendline("a phrase of words")
+    age.expect(pexpect.EOF)
+    credentials = root / "run/credentials/@system"
+    credentials.mkdir(parents=True)
+    text = (ANSWERS / "gateway-minimal.yaml").read_text().replace("port1", "port9")
+    (credentials / "postern.answers").write_text(text)
+    (credentials / "postern.secrets").write_text(sealed.read_text())
+    child = start(root)
+    said = []
+    for phrase, told in (
+        ("another phrase", "secrets: was not opened with that passphrase"),
+        ("a phrase of words", "network.ports.port9: fortimail-100 has no such port"),
+    ):
+        child.expect("Press Enter to set it up here")
+        child.sendline("answers")
+        child.expect("passphrase.*: ")
+        child.sendline(phrase)
+        child.expect(f"The answer file was not used:[\\s\\S]*{told}")
+        said.append(str(child.before) + str(child.after))
+    child.close(force=True)
+    assert "phrase of words" not in "".join(said)
+    assert PASSWORD not in "".join(said)
 
 
 def test_a_box_in_service_has_a_login(root: Path) -> None:
