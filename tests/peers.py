@@ -73,7 +73,8 @@ DEBIAN = (
     "systemd-sysv",
 )
 # What reads virtual machines' descriptions: libvirt's schemas, and virt-install with libvirt's test driver behind it.
-LIBVIRT = ("coreutils", "dash", "libvirt-clients", "libvirt-common", "libxml2-utils", "virtinst")
+# xorriso makes the CD on which a hypervisor brings settings.
+LIBVIRT = ("coreutils", "dash", "libvirt-clients", "libvirt-common", "libxml2-utils", "virtinst", "xorriso")
 BROWSER = ("chromium", "coreutils", "dash", "fonts-dejavu-core")
 HOST = Path("/host")
 

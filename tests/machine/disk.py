@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from hardware.host import run
 from hardware.twin import ImageFile
 from images import emulate, recipe
 from images.steps.layout import layout
 from images.tools import Tools
+from overlays import ovf
+from tests.ovf import environment
+from tests.peers import Peers, inside
 
 TABLE = layout(recipe.load("appliance").layout)
 NO_CHECK = {"MTOOLS_SKIP_CHECK": "1"}  # for mtools: the partition begins inside a larger file
@@ -47,6 +51,15 @@ def filled_stick(tools: Tools, target: Path, answers: str, secrets: str) -> Imag
     for name, text in (("answers.yaml", answers), ("secrets.yaml", secrets)):
         tools.run("mcopy", "-i", target, "-", f"::/{name}", stdin=text)
     return made
+
+
+def hypervisors_cd(virtinst: Peers, folder: Path, **typed: str) -> ImageFile:
+    """The CD on which a hypervisor brings what was typed into the form of an OVF package."""
+    content, target = folder / "cd", folder / "ovf-environment.iso"
+    content.mkdir()
+    (content / ovf.FILE).write_text(environment(**typed))
+    run.run(virtinst.command("xorrisofs", "-quiet", "-V", "OVF ENV", "-J", "-o", inside(target), inside(content)))
+    return ImageFile(target)
 
 
 def from_stick(tools: Tools, stick: ImageFile, name: str) -> str:

@@ -1,15 +1,18 @@
-"""Set-up on the real kernel: by hand, by stick, by credential; what is open before and after; mail; reset.
+"""Set-up on the real kernel: by hand, by stick, by a hypervisor's CD; what is open before and after; mail; reset.
 
 Four lives, each told by a fixture that switches its box off at its end and hands over what was seen:
 
 - `first` (vm-bios): scanned, set up in plain lines, saved on a stick, scanned again, reset with its mail kept.
 - `drawn` (fortimail-100, 9600 baud): set up in the full-screen form, reset with everything wiped.
-- `stuck` (vm-uefi): set up by the stick that `first` saved, put in while it waited; mail flows while spaces fill.
-- `told` (vm-bios): started as another model, which refuses its credentials; then as itself, set up by them.
+- `stuck` (vm-uefi): its disk begins as a VMDK; set up by the stick that `first` saved, put in while it waited; mail
+  flows while spaces fill.
+- `told` (vm-bios): started as another model, which refuses its credentials; then as itself, set up by the CD that a
+  hypervisor makes of what was typed into the form of an OVF package.
 """
 
 from __future__ import annotations
 
+import base64
 import re
 import smtplib
 from collections.abc import Iterator
@@ -24,11 +27,12 @@ from hardware.parts import Dmi
 from hardware.twin import FACTORY_NET, Drive, DriveBus, Forward, ImageFile, mac_address
 from images.tools import Tools
 from tests.machine.conftest import MakeBox
-from tests.machine.disk import empty_stick, from_stick, listing
+from tests.machine.disk import empty_stick, from_stick, hypervisors_cd, listing
 from tests.machine.mail import UNKNOWN, Server, message
 from tests.machine.screen import DOWN, ENTER, ERASE, Screen
 from tests.machine.twin import LOGIN, NET, PASSWORD, USB, WELCOME, Box, Line
 from tests.machine.wire import Sweep, Wire
+from tests.peers import Peers
 
 # The answers that every form is given; the port is the protected server's, on the host.
 ANSWERS = """
@@ -245,6 +249,7 @@ class Stuck:
 @pytest.fixture(scope="module")
 def stuck(first: First, box: MakeBox, stick: Path, server: Server, tmp_path_factory: pytest.TempPathFactory) -> Stuck:
     made = box("vm-uefi")
+    made.begin_as_vmdk()
     kept = empty_stick(made.tools, tmp_path_factory.mktemp("second") / "stick.img")
     kept.path.write_bytes(stick.read_bytes())
     net = replace(NET, forwards=(Forward(server.door, 25),))
@@ -305,14 +310,14 @@ def code_of(port: int, subject: str) -> int:
 
 @dataclass(frozen=True)
 class Told:
-    """What was seen of the box that got its settings as credentials."""
+    """What was seen of the box that got its settings by credentials as another model, and on a hypervisor's CD."""
 
     refusal: str
     made: Made
 
 
 @pytest.fixture(scope="module")
-def told(first: First, box: MakeBox, stick: Path, tmp_path_factory: pytest.TempPathFactory) -> Told:
+def told(first: First, box: MakeBox, stick: Path, virtinst: Peers, tmp_path_factory: pytest.TempPathFactory) -> Told:
     made = box("vm-bios")
     folder = tmp_path_factory.mktemp("credentials")
     credentials = tuple((f"postern.{name}", folder / name) for name in ("answers", "secrets"))
@@ -321,7 +326,9 @@ def told(first: First, box: MakeBox, stick: Path, tmp_path_factory: pytest.TempP
     other = Dmi(manufacturer="PC Engines", product="apu2", board="apu2")
     with made.on(ports=(FACTORY_NET,), credentials=credentials, dmi=other) as line:
         refusal = line.expect("cannot be set up with this image")
-    with made.on(ports=(FACTORY_NET,), credentials=credentials) as line:
+    typed = {file.name: base64.b64encode(file.read_bytes()).decode() for _, file in credentials}
+    cd = Drive(hypervisors_cd(virtinst, folder, **typed), DriveBus.CDROM)
+    with made.on(ports=(FACTORY_NET,), drives=(cd,)) as line:
         line.expect(LOGIN)
         return Told(refusal, look(line))
 
@@ -360,7 +367,7 @@ def test_the_saved_stick_makes_the_same_box_to_the_byte(first: First, stuck: Stu
     assert stuck.made.etc == first.made.etc
 
 
-def test_the_saved_answers_as_credentials_make_the_same_box_to_the_byte(first: First, told: Told) -> None:
+def test_the_saved_answers_on_a_hypervisors_cd_make_the_same_box_to_the_byte(first: First, told: Told) -> None:
     assert told.made.etc == first.made.etc
 
 

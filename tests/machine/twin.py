@@ -25,6 +25,8 @@ from hardware.host import run
 from hardware.profile import HardwareProfile
 from hardware.twin import ImageFile, NbdServer, PortLink, SerialSocket, TwinOptions, UserNet
 from images import emulate
+from images.steps import virtual
+from images.steps.virtual import Format
 from images.tools import Tools
 
 if TYPE_CHECKING:
@@ -80,6 +82,13 @@ class Box:
             finally:
                 process.kill()
                 self.heard.append(line.rest())
+
+    def begin_as_vmdk(self) -> None:
+        """Have the disk begin as the VMDK that a build makes of the image, in place of its qcow2."""
+        (vmdk,) = virtual.forms(self.raw(), self.folder, self.profile, "", (Format.VMDK,), self.tools)
+        over = self.folder / "over-vmdk.qcow2"
+        self.tools.run("qemu-img", "create", "-q", "-f", "qcow2", "-F", "vmdk", "-b", vmdk, over)
+        self.disk = ImageFile(over, "qcow2")
 
     def put_in(self, stick: ImageFile) -> None:
         """Put a stick into the box while it is on; it was switched on with `USB` among its extras."""

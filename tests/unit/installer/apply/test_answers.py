@@ -11,8 +11,8 @@ from hardware.host.errors import Refused
 from installer.apply import answers, device
 from installer.apply.boot import boot
 from installer.apply.places import Stage
+from tests.ovf import TYPED, environment
 from tests.unit.installer.apply.conftest import ANSWERS, PASSWORD, SECRETS, Lab
-from tests.unit.overlays.test_ovf import TYPED, environment
 
 
 @pytest.fixture
