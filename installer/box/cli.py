@@ -16,7 +16,7 @@ from installer.apply.places import Places
 from installer.box import caller, words
 
 COMMAND = "/usr/bin/postern"
-_ACTS = ("setup", "apply", "confirm", "settings", "certificate", "users", "quarantine", "factory-reset")
+_ACTS = ("setup", "apply", "confirm", "mode", "settings", "certificate", "users", "quarantine", "factory-reset")
 _LOOKS = ("show", "list", "history", "save", "export", "recipient")
 OK, FAULT_OF_OURS, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
@@ -91,6 +91,10 @@ def _dispatch(arguments: argparse.Namespace, places: Places) -> int:
         from installer.box import change
 
         change.main(places, arguments)
+    elif command == "mode":
+        from installer.box import mode
+
+        mode.main(places, arguments)
     elif command == "settings":
         from installer.box import settings
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+MODES = ("gateway", "transparent", "server")
 PARTS, TYPES = ("all", "mail", "system"), ("history", "event", "antispam", "antivirus")
 
 EPILOG = """exit status: 0 done; 1 a fault of ours, with a traceback; 2 refused, a line a reason; 130 interrupted.
@@ -49,6 +50,15 @@ def parser() -> argparse.ArgumentParser:
     text = "encrypt the secrets file to this one (age1..., or an SSH key); may be repeated"
     save.add_argument("--recipient", action="append", default=[], metavar="KEY", help=text)
     verbs.add_parser("recipient", help="whom to encrypt a secrets file to (age) that this box alone is to read")
+
+    mode = commands.add_parser("mode", help="another operation mode; says what it drops, and asks")
+    mode.add_argument("mode", choices=MODES)
+    text = "the mail server of a protected domain, where nothing says which it was; may be repeated"
+    mode.add_argument("--server", action="append", default=[], metavar="DOMAIN=HOST", help=text)
+    mode.add_argument("--check", action="store_true", help="only say what would be dropped, change nothing")
+    mode.add_argument("--yes", action="store_true", help="do not ask")
+    mode.add_argument("--json", action="store_true", help="with --check: the same for a program")
+    _confirm_within(mode)
 
     certificate = commands.add_parser("certificate", help="the certificate that web and mail server show")
     verbs = certificate.add_subparsers(dest="verb", required=True, metavar="VERB")
