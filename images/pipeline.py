@@ -89,9 +89,10 @@ def product_version() -> str:
 @contextmanager
 def _alone(plan: Plan, cache: Path) -> Iterator[Path]:
     """Room and quiet for one build: enough space, no second build of this image, and a folder that goes afterwards."""
+    room = disk.ROOM_MIB + virtual.ROOM_MIB * len(plan.formats)
     problems = [
         *no_room(cache, rootfs.ROOM_MIB, "a build", "set XDG_CACHE_HOME to a larger disk, or ./build.py clean --cache"),
-        *no_room(plan.out, disk.ROOM_MIB, "an image", "choose another folder with --out, or ./build.py clean"),
+        *no_room(plan.out, room, "an image", "choose another folder with --out, or ./build.py clean"),
     ]
     if problems:
         raise Refused(problems)

@@ -23,6 +23,7 @@ from hardware.profile import HardwareProfile
 from images import ovf
 from images.tools import Tools
 
+ROOM_MIB = 800  # that a format takes at most; an OVA holds a VMDK
 _IMAGES = "/var/lib/libvirt/images"  # where libvirt lets QEMU read
 
 

@@ -173,7 +173,12 @@ def _answer_file(command: argparse.ArgumentParser, name: str, *, required: bool)
         command.add_argument(name, required=required, **given)  # type: ignore[arg-type]  # argparse takes them all
     else:
         command.add_argument(name, nargs="?", **given)  # type: ignore[arg-type]  # the same
-    command.add_argument("--secrets", type=Path, metavar="FILE", help="the secrets file (default: those in force)")
+    command.add_argument(
+        "--secrets",
+        type=Path,
+        metavar="FILE",
+        help="the secrets file, encrypted by age or not (default: those in force)",
+    )
     command.add_argument("--check", action="store_true", help="only list the problems, change nothing")
 
 
