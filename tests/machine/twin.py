@@ -85,7 +85,9 @@ class Box:
 
     def begin_as_vmdk(self) -> None:
         """Have the disk begin as the VMDK that a build makes of the image, in place of its qcow2."""
-        (vmdk,) = virtual.forms(self.raw(), self.folder, self.profile, "", (Format.VMDK,), self.tools)
+        raw = self.raw()
+        (vmdk,) = virtual.forms(raw, self.folder, self.profile, "", (Format.VMDK,), self.tools)
+        raw.unlink()
         over = self.folder / "over-vmdk.qcow2"
         self.tools.run("qemu-img", "create", "-q", "-f", "qcow2", "-F", "vmdk", "-b", vmdk, over)
         self.disk = ImageFile(over, "qcow2")
