@@ -147,6 +147,20 @@ class Settings(Frozen):
         return f"lmdb:/run/postern-users/aliases {own}" if self.keeps_mailboxes else own
 
     @property
+    def asks_access(self) -> bool:
+        """Whether a message can get another answer than the usual one, so that the access rules' service is asked."""
+        return bool(self.access) or self.filtering.reputation.enabled
+
+    @property
+    def relay_checks(self) -> tuple[str, ...]:
+        """What Postfix asks about who may send where; the last is its own guard."""
+        if not self.asks_access:
+            return ("access_take", "reject_unauth_destination")
+        service = "check_policy_service { unix:/run/postern-access/policy.sock, timeout=10s }"
+        named = "check_client_access cidr:$config_directory/relay_clients"
+        return (service, "permit_sasl_authenticated", named, "reject_unauth_destination")
+
+    @property
     def recipient_checks(self) -> tuple[str, ...]:
         """What Postfix asks about a recipient beside whether there is one: told to whom it matters, room."""
         known = "unix:/run/postern-access/policy.sock, timeout=10s, policy_context=known, default_action=DUNNO"

@@ -22,7 +22,9 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from hardware.host import notify
 from overlays.quarantine import carry, commands, message, policy
+from overlays.quarantine.begun import Begun
 from overlays.quarantine.carry import Letter, NotTaken
+from overlays.quarantine.filing import ROOM, Filing
 from overlays.quarantine.keys import link_key
 from overlays.quarantine.policy import SYSTEM, Decision, Personal, Policy, Way
 from overlays.quarantine.records import Records
@@ -30,7 +32,7 @@ from overlays.quarantine.store import Mailbox
 
 log = logging.getLogger("agent")
 
-_LISTENING = 3  # the first descriptor that systemd hands over
+_LISTENING, _FILING = 3, 4  # the descriptors that systemd hands over
 _LONGEST_LINE = 1 << 30  # Postfix has limited the whole message; its lines are as long as its sender made them
 _LONGEST = 3600.0  # Postfix waits as long (master.cf): a session that one side gave up would be done twice
 
@@ -154,12 +156,16 @@ def session(handler: object, loop: asyncio.AbstractEventLoop) -> Server:
     )
 
 
-async def serve(agent: Agent, listening: socket.socket) -> None:
-    """Answer until the process is asked to end; what is under way is ended first."""
+async def serve(agent: Agent, filing: Filing, listening: socket.socket, storing: socket.socket) -> None:
+    """Answer until the process is asked to end; what the agent does is done to its end."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_unix_server(lambda: session(agent, loop), sock=listening)
+    servers = (
+        await loop.create_unix_server(lambda: session(agent, loop), sock=listening),
+        await asyncio.start_unix_server(filing.connection, sock=storing, limit=ROOM),
+    )
     await notify.serving()
-    server.close()
+    for server in servers:
+        server.close()
 
 
 def main() -> None:
@@ -173,4 +179,5 @@ def main() -> None:
         logging.basicConfig(level=logging.INFO, format="%(message)s")
         logging.getLogger("mail.log").setLevel(logging.ERROR)  # aiosmtpd's own, a line for each command
         agent = Agent(arguments.policy, Records(), link_key())
-        asyncio.run(serve(agent, socket.socket(fileno=_LISTENING)))
+        filing = Filing(arguments.policy, Begun())
+        asyncio.run(serve(agent, filing, socket.socket(fileno=_LISTENING), socket.socket(fileno=_FILING)))

@@ -23,6 +23,10 @@ _STORED = (*_OURS, CONTENT, "Return-Path", "Delivered-To")  # what agent and sto
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:((?:[^\r\n]|\r?\n[ \t])*)\r?\n")
 # What the box itself wrote into `Received:`; the store says LMTP.
 _NUMBER = re.compile(r"from .*? by \S+ (?:\(Postfix\) )?with (?:UTF8|E)?SMTP\w* id ([0-9A-Za-z.]{6,32})\b")
+# What Postfix wrote on top of each message that it hands over, wherever that came from. No stranger's words there can
+# have brackets in them.
+_TRACE = re.compile(rb"^Received:((?:[^\r\n]|\r?\n[ \t])*)", re.MULTILINE | re.IGNORECASE)
+_HANDED_OVER = re.compile(r"(?:from .*? )?by \S+ \(Postfix[^)]*\) (?:with \S+ )?id ([0-9A-Za-z]{6,32})\b")
 _END_OF_HEADER = re.compile(rb"\r?\n\r?\n")
 
 
@@ -76,6 +80,13 @@ def queue_id(raw: bytes) -> str:
     """What Postfix or the proxy called a message when it came in, for the logs; empty when none of them took it."""
     found = (_NUMBER.match(trace) for trace in values(raw, "Received"))
     return next((match[1] for match in found if match), "")
+
+
+def handed_over(raw: bytes) -> str:
+    """What Postfix calls the message that it hands over (its beginning is enough); empty when it says nothing of it."""
+    trace = _TRACE.search(raw)
+    match = _HANDED_OVER.match(_unfolded(trace[1])) if trace else None
+    return match[1] if match else ""
 
 
 def origin(raw: bytes, sender: str) -> Origin:

@@ -136,9 +136,7 @@ class Policy(Frozen):
 
     def owner_of(self, recipient: str) -> str:
         """Whose mailbox keeps mail to this address: its own, where its name can be a folder's."""
-        name = recipient.lower()
-        if self.keeps_mailboxes:  # a user's address may carry a word of his choice
-            name = re.sub(r"\+.*@", "@", name)
+        name = user_of(recipient) if self.keeps_mailboxes else recipient.lower()
         return name if _OWNER.fullmatch(name) else SYSTEM
 
 
@@ -159,6 +157,11 @@ class Decision:
     way: Way
     owner: str = ""
     kind: Kind = Kind.SPAM
+
+
+def user_of(recipient: str) -> str:
+    """Whose mail it is, in server mode: a user's address may carry a word of his choice."""
+    return re.sub(r"\+.*@", "@", recipient.lower())
 
 
 def domain_of(address: str) -> str:

@@ -31,10 +31,10 @@ from tests.peers import Peers, inside
 CASES = read(Path(__file__).with_name("conformance.txt"))
 PROXY_CASES = read(Path(__file__).with_name("conformance-proxy.txt"))
 LMTP_CASES = read(Path(__file__).with_name("conformance-lmtp.txt"))
-# Dovecot's, behind Postfix, and the quarantine's agent, behind the filter. Postfix has no LMTP server: no oracle here.
+# The agent behind the filter, and its way to Dovecot behind Postfix, which has no LMTP server: there is no oracle here.
 # Never the server's affair: CHUNKING is not offered, and what follows STARTTLS is not handed on.
 _PROXYS_OWN = ("RFC 3030 2:", "RFC 3207 6:")
-LISTENERS = ("run/dovecot/lmtp", "run/postern-quarantine/agent.sock")
+LISTENERS = ("run/postern-quarantine/agent.sock", "run/postern-quarantine/filing.sock")
 ORACLE, BEHIND, INSIDE = "192.0.2.90", "192.0.2.25", "192.0.2.80"
 # Debian's own master.cf, and of main.cf only what a mail server must know.
 _MAIN = """

@@ -65,9 +65,9 @@ def test_an_address_that_would_be_a_path_is_refused(gateway: Lab) -> None:
     assert answer.startswith("550 5.1.1")
 
 
-def test_only_the_agent_and_postfix_may_hand_over(gateway: Lab) -> None:
+def test_only_the_agent_may_hand_over(gateway: Lab) -> None:
     said = gateway.box.run("stat", "--format=%a %U %G", f"/{SOCKET}", "/run/dovecot/doveadm-quarantine").stdout
-    assert said.splitlines() == ["660 postern-quarantine postfix", "600 postern-quarantine root"]
+    assert said.splitlines() == ["600 postern-quarantine root", "600 postern-quarantine root"]
 
 
 def test_the_quarantine_looks_into_a_mailbox_without_being_root(gateway: Lab) -> None:

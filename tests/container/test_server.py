@@ -299,10 +299,10 @@ def test_whom_a_user_blocks_is_in_her_bulk_folder_alone(server: Server) -> None:
 
 
 def _lmtp(server: Server, recipient: str, text: bytes) -> str:
-    """What the store answers to a message in the end."""
+    """What is said to a message in the end, handed over as Postfix does."""
     with socket.socket(socket.AF_UNIX) as line:
         line.settimeout(30)
-        line.connect(str(server.box.path("run/dovecot/lmtp")))
+        line.connect(str(server.box.path("run/postern-quarantine/filing.sock")))
         talk = line.makefile("rwb")
         lines = (b"LHLO x", b"MAIL FROM:<>", f"RCPT TO:<{recipient}>".encode(), b"DATA", text + b".")
         talk.readline()
@@ -325,6 +325,20 @@ def test_a_full_mailbox_is_said_before_the_message_is_taken(server: Server) -> N
     server.box.run("doveadm", "expunge", "-u", "bob@example.com", "mailbox", "INBOX", "subject", "big")
     with Client(server.outside, OUTSIDE) as client:
         assert client.try_recipient("bob@example.com")[0] == 250
+
+
+def test_what_comes_again_is_there_once_wherever_a_script_has_put_it(server: Server) -> None:
+    """As after a death of the store or the agent, when nobody has heard their answer."""
+    ann = "ann@example.com"
+    script = 'require ["fileinto", "mailbox"];\nfileinto :create "Elsewhere";\n'
+    server.box.run("doveadm", "sieve", "put", "-u", ann, "-a", "mine", stdin=script)
+    trace = b"Received: from x (y [192.0.2.77])\r\n\tby mx1 (Postfix) with ESMTP id 4bXyZ1234567\r\n\tfor ann; now\r\n"
+    said = [_lmtp(server, "ann+word@example.com", trace + letter("brought again")) for _ in range(2)]
+    server.box.run("doveadm", "sieve", "delete", "-u", ann, "-a", "mine")
+    assert [answer[:3] for answer in said] == ["250", "250"]
+    assert "was there already" in said[1]
+    assert server.letters(ann, "brought again", "Elsewhere") == 1
+    assert server.letters(ann, "brought again") == 0
 
 
 def test_users_come_change_and_go_without_an_apply(server: Server) -> None:

@@ -83,6 +83,16 @@ def test_addresses_by_what_their_ports_let_in() -> None:
     assert example("gateway-ipv6").smtp_share(64) == 21
 
 
+def test_the_access_service_is_asked_where_something_is_to_be_decided() -> None:
+    plain = example("gateway-minimal")
+    judging = plain.model_copy(update={"filtering": example("gateway").filtering})
+    ruled = plain.model_copy(update={"access": example("gateway").access})
+    for settings, asks in ((plain, False), (judging, True), (ruled, True)):
+        assert settings.asks_access is asks
+        assert ("policy.sock" in " ".join(settings.relay_checks)) is asks
+        assert settings.relay_checks[-1] == "reject_unauth_destination"
+
+
 def test_one_value_may_stand_for_a_list_of_one() -> None:
     document = yaml.safe_load((ANSWERS / "gateway-minimal.yaml").read_text(encoding="utf-8"))
     document["network"] |= {"gateways": "192.0.2.1", "dns": "192.0.2.53"}
