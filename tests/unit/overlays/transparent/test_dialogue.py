@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from overlays.transparent.dialogue import Starttls
 from overlays.transparent.judge import Fate, Verdict
+from overlays.transparent.rules import Starttls
 from tests.unit.overlays.transparent.talk import QUICK, FakeJudge, Talk, talk
 
 LOST = 451

@@ -8,8 +8,8 @@ import pytest
 
 from hardware.host import documents
 from hardware.host.errors import Refused
-from overlays.transparent.dialogue import Starttls
 from overlays.transparent.proxy import Configuration
+from overlays.transparent.rules import Starttls
 from overlays.transparent.scan import Scanner, Spam, Unfiltered
 
 RENDERED = Path(__file__).parents[3] / "golden/transparent/etc/postern/proxy.yaml"
