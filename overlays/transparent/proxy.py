@@ -14,6 +14,7 @@ import socket
 import ssl
 from collections import Counter
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -58,6 +59,7 @@ class Configuration(Frozen):
     own: frozenset[str]
     servers: dict[str, Starttls]
     spam: dict[str, Spam]  # by domain
+    limits: Limits = Limits()  # no settings lead here: these are the protocol's, and a test's patience is shorter
 
     @property
     def judge(self) -> Judge:
@@ -76,7 +78,7 @@ class Proxy:
         self._towards_server = _unverified()
         self._sessions: dict[asyncio.Task[None], Dialogue] = {}
         self._clients: Counter[str] = Counter()
-        self._limits = Limits(message_bytes=configuration.message_bytes)
+        self._limits = replace(configuration.limits, message_bytes=configuration.message_bytes)
 
     async def serve(self) -> None:
         """Serve until we are asked to end; what is under way then has some seconds to finish."""

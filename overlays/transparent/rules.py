@@ -5,6 +5,9 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import ClassVar
+
+from pydantic import ConfigDict
 
 
 class Starttls(StrEnum):
@@ -27,6 +30,8 @@ class Rules:
 @dataclass(frozen=True)
 class Limits:
     """What a session may use. Times in seconds, after RFC 5321, 4.5.3.2."""
+
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
 
     message_bytes: int = 50 * 1024 * 1024
     recipients: int = 1000
