@@ -18,9 +18,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from hardware.host import notify, started
+from pydantic import Field
+
+from hardware.host import started
 from hardware.host.documents import Frozen
 from overlays import direction
+from overlays.transparent.crew import Crew, multiplied
 from overlays.transparent.dialogue import Dialogue
 from overlays.transparent.judge import Judge
 from overlays.transparent.rules import Limits, Rules, Starttls
@@ -50,8 +53,9 @@ class Configuration(Frozen):
     format: Literal[1]
     name: str  # the box's
     filter: bool
-    sessions: int  # at once
-    sessions_per_client: int
+    processes: int = Field(ge=1)  # at most; no more than there are processors
+    sessions: int  # at once, all processes together
+    sessions_per_client: int  # in one process: the kernel shares out a client's connections by chance
     message_bytes: int
     subject_tag: str
     outgoing_starttls: Starttls
@@ -69,25 +73,25 @@ class Configuration(Frozen):
 
 
 class Proxy:
-    """The sessions, each a task."""
+    """The sessions of one process, each a task; at most `sessions`."""
 
-    def __init__(self, configuration: Configuration, judge: Judge, certificate: ssl.SSLContext | None) -> None:
+    def __init__(self, configuration: Configuration, sessions: int, certificate: ssl.SSLContext | None) -> None:
         self._configuration = configuration
-        self._judge = judge
+        self._most = sessions
+        self._judge = configuration.judge
         self._certificate = certificate
         self._towards_server = _unverified()
         self._sessions: dict[asyncio.Task[None], Dialogue] = {}
         self._clients: Counter[str] = Counter()
         self._limits = replace(configuration.limits, message_bytes=configuration.message_bytes)
 
-    async def serve(self) -> None:
+    async def serve(self, crew: Crew) -> None:
         """Serve until we are asked to end; what is under way then has some seconds to finish."""
         loop = asyncio.get_running_loop()
         listening = [_listener(family, host, _PORT) for family, host in _LISTENERS]
         for one in listening:
             self._listen(one)
-        alive = asyncio.create_task(_keep_telling())
-        await notify.serving()
+        await crew.serving()
         for one in listening:
             loop.remove_reader(one)
             one.close()
@@ -95,7 +99,6 @@ class Proxy:
             session.leave()
         if self._sessions:
             await asyncio.wait(self._sessions, timeout=_LEAVING)
-        alive.cancel()
 
     def _listen(self, listening: socket.socket) -> None:
         if listening.fileno() >= 0:
@@ -120,7 +123,7 @@ class Proxy:
         if meant[0] in self._configuration.own or meant[0].startswith("127.") or meant[0] == "::1":
             wire.abort()  # somebody on the box itself: we would connect to ourselves
             return
-        busy = len(self._sessions) >= self._configuration.sessions
+        busy = len(self._sessions) >= self._most
         if busy or self._clients[client[0]] >= self._configuration.sessions_per_client:
             log.warning("%s: turned away, too many sessions", client[0])
             wire.refuse(own(421, "4.7.0 Too many sessions, please try again later"))
@@ -165,6 +168,7 @@ def _transparent(family: int) -> socket.socket:
 def _listener(family: int, host: str, port: int) -> socket.socket:
     made = _transparent(family)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # one for each process
     if family == socket.AF_INET6:
         made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     made.bind((host, port))
@@ -205,16 +209,10 @@ def _certificate() -> ssl.SSLContext | None:
     return context
 
 
-async def _keep_telling() -> None:
-    """For systemd's watchdog: whoever tells this still turns over all sessions."""
-    seconds = int(os.environ.get("WATCHDOG_USEC", "0")) / 3e6
-    while seconds:
-        notify.tell("WATCHDOG=1")
-        await asyncio.sleep(seconds)
-
-
 def main() -> None:
     """What postern-proxy.service runs."""
     if configuration := started.configuration("postern-proxy", __doc__, Configuration):
         logging.basicConfig(level=logging.INFO, format="%(message)s")
-        asyncio.run(Proxy(configuration, configuration.judge, _certificate()).serve())
+        processes = min(configuration.processes, len(os.sched_getaffinity(0)))
+        proxy = Proxy(configuration, configuration.sessions // processes, _certificate())
+        asyncio.run(proxy.serve(multiplied(processes)))
