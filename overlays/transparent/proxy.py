@@ -213,6 +213,7 @@ def main() -> None:
     """What postern-proxy.service runs."""
     if configuration := started.configuration("postern-proxy", __doc__, Configuration):
         logging.basicConfig(level=logging.INFO, format="%(message)s")
+        logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # nobody would read it
         processes = min(configuration.processes, len(os.sched_getaffinity(0)))
         proxy = Proxy(configuration, configuration.sessions // processes, _certificate())
         asyncio.run(proxy.serve(multiplied(processes)))
