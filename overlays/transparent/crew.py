@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import signal
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Protocol
 
 from hardware.host import notify
@@ -34,10 +36,20 @@ class Other:
         self._mouth = mouth
 
     async def serving(self) -> None:
-        telling = asyncio.create_task(_regularly(lambda: os.write(self._mouth, _LIVES)))
+        """It ends as well when the first has."""
+        asyncio.get_running_loop().add_reader(self._mouth, self._orphaned)  # of a pipe that nobody reads we hear, too
+        telling = asyncio.create_task(_regularly(lambda: self._tell(_LIVES)))
         await notify.serving()  # of which systemd is not told: `multiplied`
         telling.cancel()
-        os.write(self._mouth, _LEAVES)
+        self._tell(_LEAVES)
+
+    def _tell(self, what: bytes) -> None:
+        with suppress(BrokenPipeError):
+            os.write(self._mouth, what)
+
+    def _orphaned(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._mouth)
+        signal.raise_signal(signal.SIGTERM)
 
 
 class First:

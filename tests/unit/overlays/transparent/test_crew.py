@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -77,6 +78,18 @@ def test_when_another_dies_the_first_fails(tmp_path: Path) -> None:
         os.kill(made.others()[1], signal.SIGKILL)
         assert made.process.wait(SOON) == 1
     assert "a process of the proxy has ended" in (tmp_path / "log").read_text(encoding="utf-8")
+
+
+def test_when_the_first_dies_the_others_end(tmp_path: Path) -> None:
+    with service(tmp_path, 3) as made:
+        made.is_ready()
+        others = made.others()
+        made.process.kill()
+        made.process.wait(SOON)
+        deadline = time.monotonic() + SOON
+        while any(Path(f"/proc/{other}/exe").exists() for other in others):  # a dead one has none
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
 
 @pytest.mark.parametrize("which", ["the first", "another"])
