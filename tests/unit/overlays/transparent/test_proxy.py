@@ -33,7 +33,7 @@ def test_limits_are_the_protocols_unless_a_test_shortens_them() -> None:
     short = documents.parse(f"{TEXT}\nlimits: {{command: 1}}\n", "proxy.yaml", Configuration)
     assert short.limits == replace(Limits(), command=1)
     with pytest.raises(Refused):
-        documents.parse(f"{TEXT}\nlimits: {{comand: 1}}\n", "proxy.yaml", Configuration)
+        documents.parse(f"{TEXT}\nlimits: {{patience: 1}}\n", "proxy.yaml", Configuration)
 
 
 @pytest.mark.parametrize(("right", "wrong"), [("sessions:", "sessios:"), (": pass,", ": pas,")])
