@@ -21,13 +21,13 @@ _USABLE_PERCENT = 90
 class Sizing:
     """Limits that go into the services' configuration; sizes in MiB.
 
-    | memory | smtp_processes | smtp_client_connections | journal_disk_mib | journal_run_mib | filter_workers |
-    |-------:|---------------:|------------------------:|-----------------:|----------------:|---------------:|
-    |    512 |             16 |                       8 |              128 |              16 |              1 |
-    |   1024 |             64 |                      32 |              256 |              32 |              1 |
-    |   2048 |            192 |                      96 |              512 |              64 |              2 |
-    |   4096 |            300 |                     150 |             1024 |             128 |              4 |
-    |  16384 |            300 |                     150 |             1024 |             128 |              4 |
+    | memory | smtp_processes | smtp_client_connections | journal_disk_mib | journal_run_mib | filter_workers | proxy |
+    |-------:|---------------:|------------------------:|-----------------:|----------------:|---------------:|------:|
+    |    512 |             16 |                       8 |              128 |              16 |              1 |     1 |
+    |   1024 |             64 |                      32 |              256 |              32 |              1 |     2 |
+    |   2048 |            192 |                      96 |              512 |              64 |              2 |     4 |
+    |   4096 |            300 |                     150 |             1024 |             128 |              4 |     4 |
+    |  16384 |            300 |                     150 |             1024 |             128 |              4 |     4 |
     """
 
     smtp_processes: int
@@ -46,6 +46,10 @@ class Sizing:
 
     filter_workers: int
     """Rspamd's processes that scan, each for many messages at once; one fills one processor."""
+
+    proxy_processes: int
+    """Those of transparent mode's proxy, where there are as many processors. A further one takes 5 MiB, and more with
+    the messages that it holds."""
 
     valkey_mib: int
     """What Valkey may hold: greylisting and reputation. The oldest goes when it is full."""
@@ -104,6 +108,7 @@ def for_memory(memory_mib: int) -> Sizing:
         journal_disk_mib=_within(64, memory_mib // 4, 1024),
         journal_run_mib=_within(16, memory_mib // 32, 128),
         filter_workers=_within(1, memory_mib // 1024, 4),
+        proxy_processes=_within(1, memory_mib // 512, 4),
         valkey_mib=_within(16, memory_mib // 32, 256),
         clamd_threads=_within(2, memory_mib // 512, 8),
         clamd_reload="yes" if memory_mib >= 4096 else "no",

@@ -10,8 +10,11 @@ import hashlib
 import re
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from functools import cache
 from itertools import chain
 from pathlib import Path
+from typing import IO
 
 _END = b"\r\n.\r\n"
 _LONGEST_HELD = 64 * 1024  # of a line that has no end; what is longer goes on in pieces
@@ -20,6 +23,7 @@ _LONGEST_FIELD = 300
 _IN_MEMORY = 64 * 1024  # of a message, before it needs a file
 _HEADER_ROOM = 1024 * 1024
 _SUBJECT = re.compile(rb"^subject[ \t]*:[ \t]*", re.IGNORECASE | re.MULTILINE)
+_OUR_NAME = b"x-postern-"
 _OURS = re.compile(rb"^x-postern-[^:\r\n]*:[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*", re.IGNORECASE | re.MULTILINE)
 
 
@@ -63,7 +67,9 @@ class Content:
     proxy ends."""
 
     def __init__(self, folder: Path, most: int) -> None:
-        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(folder))  # noqa: SIM115 - `close` is called by who made us
+        self._folder = folder
+        self._held: list[bytes] = []  # what is not in the file
+        self._file: IO[bytes] | None = None
         self._most = most
         self.size = 0
         self.failure: OSError | None = None
@@ -77,20 +83,31 @@ class Content:
         self.size += len(octets)
         if self.too_large or self.failure:
             return
-        try:
-            self._file.write(octets)
-        except OSError as error:
-            self.failure = error
+        self._held.append(octets)
+        if self.size > _IN_MEMORY:
+            self._file_away()
 
     def complete(self) -> None:
         """Nothing more is coming. A full disk may be told only now."""
+        if self._file:
+            self._file_away()
+
+    def _file_away(self) -> None:
+        """Put what is held into the file."""
         try:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - `close` is called by who made us
+            self._file.writelines(self._held)
             self._file.flush()
         except OSError as error:
             self.failure = error
+        self._held = []
 
     def blocks(self) -> Iterator[bytes]:
         """The message as it is stored."""
+        if self._file is None:
+            yield b"".join(self._held)
+            return
         self._file.seek(0)
         while block := self._file.read(_BLOCK):
             yield block
@@ -106,7 +123,8 @@ class Content:
         `mark` before its subject."""
         read, rest = self._split()
         header, body = _parted(read)
-        header = _OURS.sub(b"", header)
+        if _OUR_NAME in header.lower():
+            header = _OURS.sub(b"", header)
         if mark:
             header = _marked(header, mark.encode())
         yield from _stuffed(chain([added + header + body], rest))
@@ -114,11 +132,13 @@ class Content:
     def field(self, name: str) -> str:
         """A header field as it stands there, on one line and not too long: for the log."""
         header, _ = _parted(self._split()[0])
-        found = re.search(rb"^%b[ \t]*:((?:[^\r\n]|\r\n[ \t])*)" % name.encode(), header, re.IGNORECASE | re.MULTILINE)
+        found = _field(name).search(b"\n" + header)
         return " ".join(found[1].decode("utf-8", "replace").split())[:_LONGEST_FIELD] if found else ""
 
     def close(self) -> None:
-        self._file.close()
+        if self._file:
+            with suppress(OSError):  # of a full disk, which `failure` has told
+                self._file.close()
 
     def _split(self) -> tuple[bytes, Iterator[bytes]]:
         """The header with what of the body was read along with it, and the blocks after that."""
@@ -129,6 +149,12 @@ class Content:
             if b"\r\n\r\n" in head or len(head) > _HEADER_ROOM:
                 break
         return head, blocks
+
+
+@cache
+def _field(name: str) -> re.Pattern[bytes]:
+    """A header field behind the end of a line: searched for by that octet, not at each."""
+    return re.compile(rb"\n%b[ \t]*:([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)" % name.encode(), re.IGNORECASE)
 
 
 def _parted(read: bytes) -> tuple[bytes, bytes]:
@@ -149,13 +175,15 @@ def _marked(header: bytes, mark: bytes) -> bytes:
 
 def _stuffed(blocks: Iterable[bytes]) -> Iterator[bytes]:
     """Octets as SMTP carries them: a dot before each dot that starts a line, and the end."""
-    half, at_start = b"", True
+    ready, half, at_start = b"", b"", True
     for block in blocks:
+        if ready:
+            yield ready
         text = half + block
         half = b"\r" if text.endswith(b"\r") else b""
         text = text[: len(text) - len(half)]
         if at_start and text.startswith(b"."):
             text = b"." + text
         at_start = text.endswith(b"\n") if text else at_start
-        yield text.replace(b"\r\n.", b"\r\n..")
-    yield half + (_END[2:] if at_start else _END)
+        ready = text.replace(b"\r\n.", b"\r\n..")
+    yield ready + half + (_END[2:] if at_start else _END)  # together: a small message is one packet

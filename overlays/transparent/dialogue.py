@@ -1,8 +1,6 @@
 """One SMTP session, read along: the client's commands to the server, the server's replies to the client.
 
-The proxy never takes a message over. It holds one back in a file until it is judged, then sends it, and the server's
-own final reply is the client's. So a message is in no queue of ours, and none is lost or doubled by us: whoever is cut
-off before that reply knows as much as without us.
+A message is held back until it is judged (message.py); the server's own final reply to it is the client's.
 
 Three things are the proxy's own: what it does not understand is refused (nothing may pass unread), a message that is
 refused or kept is never shown to the server (which is sent RSET), and STARTTLS is what was chosen for the server.
@@ -10,19 +8,15 @@ refused or kept is never shown to the server (which is sent RSET), and STARTTLS 
 
 from __future__ import annotations
 
-import asyncio
-import json
-import ssl
-import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 from pathlib import Path
 
 from overlays.transparent import words
-from overlays.transparent.content import Content, Decoder
-from overlays.transparent.judge import Client, Envelope, Fate, Judge, Unsure, Verdict
+from overlays.transparent.judge import Client, Envelope, Judge
+from overlays.transparent.message import Message
+from overlays.transparent.rules import Limits, Rules, Starttls
 from overlays.transparent.server import Server, ServerGone
 from overlays.transparent.wire import Gone, Interrupted, TooLong, Wire, join
 from overlays.transparent.words import Command, Reply, own
@@ -30,39 +24,6 @@ from overlays.transparent.words import Command, Reply, own
 # Nothing may be sent behind these before their reply (RFC 2920, 3.1): if the server refuses one, what was meant as a
 # message would be read as commands.
 _LAST = frozenset(("EHLO", "HELO", "DATA"))
-
-
-class Starttls(StrEnum):
-    """What becomes of encryption; the settings say it in the operator's words."""
-
-    PASS = "pass"  # noqa: S105 - not a password
-    STRIP = "strip"
-    TERMINATE = "terminate"
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a session may use. Times in seconds, after RFC 5321, 4.5.3.2."""
-
-    message_bytes: int = 50 * 1024 * 1024
-    recipients: int = 1000
-    mistakes: int = 20
-    command: float = 300
-    reply: float = 300
-    data_start: float = 120
-    data_block: float = 180
-    judging: float = 120
-    answer: float = 570  # from the client's final dot to our reply: the client waits for ten minutes
-    tunnel: float = 1800  # an encrypted session that is passed through and says nothing
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What holds for the connections to one server. `certificate` is the box's, `towards_server` verifies nobody."""
-
-    starttls: Starttls
-    certificate: ssl.SSLContext | None = None
-    towards_server: ssl.SSLContext | None = None
 
 
 class Over(Exception):
@@ -75,13 +36,14 @@ class Dialogue:
     def __init__(
         self,
         client: Wire,
-        connect: Callable[[], Awaitable[Wire]],
+        address: str,
+        connect: Callable[[], Wire],
         judge: Judge,
         rules: Rules,
         spool: Path,
         name: str,
-        limits: Limits = Limits(),
-        note: Callable[[str], None] = lambda _: None,
+        limits: Limits,
+        note: Callable[[str], None],
     ) -> None:
         self._client = client
         self._connect = connect
@@ -92,7 +54,7 @@ class Dialogue:
         self._limits = limits
         self._note = note
         self._connected: Server | None = None
-        self._who = Client(client.address("peername")[0])
+        self._who = Client(address)
         self._envelope: Envelope | None = None
         self._pipelines = False
         self._messages = 0
@@ -143,10 +105,16 @@ class Dialogue:
 
     async def _greet(self) -> None:
         try:
-            self._connected = Server(await self._connect(), self._limits.reply)
-        except OSError as error:  # TimeoutError is one
+            self._connected = Server(self._connect(), self._limits.reply)
+        except OSError as error:
             raise ServerGone(f"cannot be reached: {error}") from error
-        await self._repeat(await self._server.reply())
+        try:
+            greeting = await self._server.reply()
+        except ServerGone as reason:
+            if self._connected.wire.failure:
+                raise ServerGone(f"cannot be reached: {self._connected.wire.failure}") from reason
+            raise
+        await self._repeat(greeting)
 
     async def _tell(self, octets: bytes) -> None:
         await self._client.send(octets, self._limits.reply)
@@ -324,100 +292,17 @@ class Dialogue:
             return await self._refuse(503, "5.5.1 Need MAIL command")
         if not envelope.recipients:
             return await self._refuse(554, "5.5.1 No valid recipients")
+        message = Message(envelope, self._client, self._server, self._judge, self._spool, self._limits, self._note)
         self._busy = True
         try:
-            await self._message(envelope)
-        finally:
-            self._busy = False
-        return None
-
-    async def _message(self, envelope: Envelope) -> None:
-        content = Content(self._spool, self._limits.message_bytes)
-        try:
-            await self._tell(own(354, "End data with <CR><LF>.<CR><LF>"))
-            await self._read(content)
-            started = time.monotonic()
-            fate, answer = await self._settle(envelope, content, started + self._limits.answer)
-            self._note(f"{envelope.number}: {_told(envelope, content, fate, answer)}")
+            answer = await message.pass_on()
             await self._tell(answer)
         finally:
-            content.close()
+            self._busy = False
         self._envelope = None
         if answer.startswith(b"421"):
             raise Over
-
-    async def _read(self, content: Content) -> None:
-        decoder = Decoder()
-        after = None
-        while after is None:
-            piece, after = decoder.feed(await self._client.some(self._limits.data_block))
-            content.add(piece)
-        content.complete()
-        self._client.give_back(after)
-
-    async def _settle(self, envelope: Envelope, content: Content, deadline: float) -> tuple[Fate, bytes]:
-        """What became of a message that was read to its end, and the reply to it."""
-        if content.too_large:
-            return Fate.REJECT, await self._withhold(own(552, "5.3.4 Message too large"))
-        if content.failure:
-            self._note(f"{envelope.number}: {content.failure}")
-            return Fate.DEFER, await self._withhold(own(452, "4.3.1 Not enough room, please try again later"))
-        try:
-            async with asyncio.timeout(self._limits.judging):
-                verdict = await self._judge.judge(envelope, content)
-                self._require_client()
-                if verdict.fate is Fate.QUARANTINE:
-                    await self._judge.keep(envelope, content, verdict)
-        except (Unsure, TimeoutError) as reason:
-            self._note(f"{envelope.number}: cannot be judged: {reason or 'it takes too long'}")
-            return Fate.DEFER, await self._withhold(own(451, "4.7.1 Cannot be checked now, please try again later"))
-        match verdict.fate:
-            case Fate.REJECT:
-                answer = await self._withhold(own(550, verdict.text or "5.7.1 Message refused"))
-            case Fate.DEFER:
-                answer = await self._withhold(own(451, verdict.text or "4.7.1 Please try again later"))
-            case Fate.QUARANTINE | Fate.DISCARD:
-                answer = await self._withhold(own(250, "2.0.0 OK"))
-            case Fate.DELIVER:
-                answer = await self._deliver(content, verdict, deadline)
-        return verdict.fate, answer
-
-    def _require_client(self) -> None:
-        """A client that is gone hears no answer and sends its message again: it is not to be delivered twice."""
-        if self._client.gone:
-            raise Gone
-
-    async def _withhold(self, answer: bytes) -> bytes:
-        """The answer, after the server has forgotten the envelope. One that is gone is told of at the next command."""
-        try:
-            await self._server.forget()
-        except ServerGone as reason:
-            self._note(f"the server {reason}")
-            self._server.wire.abort()
-        return answer
-
-    async def _deliver(self, content: Content, verdict: Verdict, deadline: float) -> bytes:
-        """Send the message; the server's final reply. Without one the client tries again, and we have kept nothing."""
-        try:
-            reply = await self._server.ask(b"DATA\r\n", self._limits.data_start)
-            if reply.code != 354:
-                return await self._withhold(
-                    reply.raw if not reply.good else own(451, "4.3.0 The server is out of step")
-                )
-            pieces = self._while_client_is_there(content.outgoing(verdict.header, verdict.mark))
-            return (await self._server.take(pieces, self._limits.data_block, deadline)).raw
-        except ServerGone as reason:
-            self._note(f"the server {reason}")
-            self._server.wire.abort()
-            return own(451, "4.4.2 Connection to the server lost, please try again later")
-        except Gone:
-            self._server.wire.abort()  # before the end of the content, so that it is dropped
-            raise
-
-    def _while_client_is_there(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        for piece in pieces:
-            self._require_client()
-            yield piece
+        return None
 
     _HANDLERS = {  # noqa: RUF012 - never changed
         "EHLO": _hello,
@@ -435,16 +320,3 @@ class Dialogue:
         "VRFY": _pass,
         "EXPN": _pass,
     }
-
-
-def _told(envelope: Envelope, content: Content, fate: Fate, answer: bytes) -> str:
-    """What the journal gets of a message, which the message history is made from."""
-    facts = {
-        "from": envelope.sender,
-        "to": envelope.recipients,
-        "message_id": content.field("Message-ID"),
-        "subject": content.field("Subject"),
-        "fate": fate,
-        "answer": answer.decode("utf-8", "replace").strip(),
-    }
-    return json.dumps(facts)

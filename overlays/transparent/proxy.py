@@ -13,26 +13,37 @@ import secrets
 import socket
 import ssl
 from collections import Counter
-from ipaddress import ip_address
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from hardware.host import notify, started
+from pydantic import Field
+
+from hardware.host import started
 from hardware.host.documents import Frozen
 from overlays import direction
-from overlays.transparent.dialogue import Dialogue, Limits, Rules, Starttls
+from overlays.transparent.crew import Crew, multiplied
+from overlays.transparent.dialogue import Dialogue
 from overlays.transparent.judge import Judge
+from overlays.transparent.rules import Limits, Rules, Starttls
 from overlays.transparent.scan import Scanner, Spam, Unfiltered
 from overlays.transparent.wire import Wire
 from overlays.transparent.words import own
 
 log = logging.getLogger("proxy")
 
+Address = tuple[str, int]
+
 _PORT = 10025  # where pickup-proxy.nft leads to
 _SPOOL = Path("/var/spool/postern-proxy")
 _LISTENERS = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
-_TRANSPARENT = {socket.AF_INET: (socket.SOL_IP, 19), socket.AF_INET6: (socket.IPPROTO_IPV6, 75)}  # linux/in.h, in6.h
-_CONNECTING = 30.0  # seconds until a server that does not answer is taken for down
+_TRANSPARENT: dict[int, tuple[int, int]] = {
+    socket.AF_INET: (socket.SOL_IP, 19),
+    socket.AF_INET6: (socket.IPPROTO_IPV6, 75),
+}  # linux/in.h, in6.h
+_TRIES = 4  # until a server that does not answer is taken for down: about half a minute
+_RESTING = 1.0  # seconds without new connections, where there is no room for one
 _LEAVING = 20.0  # what messages under way have when we stop
 
 
@@ -42,8 +53,9 @@ class Configuration(Frozen):
     format: Literal[1]
     name: str  # the box's
     filter: bool
-    sessions: int  # at once
-    sessions_per_client: int
+    processes: int = Field(ge=1)  # at most; no more than there are processors
+    sessions: int  # at once, all processes together
+    sessions_per_client: int  # in one process: the kernel shares out a client's connections by chance
     message_bytes: int
     subject_tag: str
     outgoing_starttls: Starttls
@@ -51,6 +63,7 @@ class Configuration(Frozen):
     own: frozenset[str]
     servers: dict[str, Starttls]
     spam: dict[str, Spam]  # by domain
+    limits: Limits = Limits()  # no settings lead here: these are the protocol's, and a test's patience is shorter
 
     @property
     def judge(self) -> Judge:
@@ -60,41 +73,57 @@ class Configuration(Frozen):
 
 
 class Proxy:
-    """The sessions, each a task."""
+    """The sessions of one process, each a task; at most `sessions`."""
 
-    def __init__(self, configuration: Configuration, judge: Judge, certificate: ssl.SSLContext | None) -> None:
+    def __init__(self, configuration: Configuration, sessions: int, certificate: ssl.SSLContext | None) -> None:
         self._configuration = configuration
-        self._judge = judge
+        self._most = sessions
+        self._judge = configuration.judge
         self._certificate = certificate
         self._towards_server = _unverified()
         self._sessions: dict[asyncio.Task[None], Dialogue] = {}
         self._clients: Counter[str] = Counter()
-        self._limits = Limits(message_bytes=configuration.message_bytes)
+        self._limits = replace(configuration.limits, message_bytes=configuration.message_bytes)
 
-    async def serve(self) -> None:
+    async def serve(self, crew: Crew) -> None:
         """Serve until we are asked to end; what is under way then has some seconds to finish."""
         loop = asyncio.get_running_loop()
-        listening = [
-            await loop.create_server(lambda: _PickedUp(self), sock=_listener(family, host, _PORT))
-            for family, host in _LISTENERS
-        ]
-        alive = asyncio.create_task(_keep_telling())
-        await notify.serving()
+        listening = [_listener(family, host, _PORT) for family, host in _LISTENERS]
         for one in listening:
+            self._listen(one)
+        await crew.serving()
+        for one in listening:
+            loop.remove_reader(one)
             one.close()
         for session in self._sessions.values():
             session.leave()
         if self._sessions:
             await asyncio.wait(self._sessions, timeout=_LEAVING)
-        alive.cancel()
 
-    def begin(self, wire: Wire) -> None:
+    def _listen(self, listening: socket.socket) -> None:
+        if listening.fileno() >= 0:
+            asyncio.get_running_loop().add_reader(listening, self._take, listening)
+
+    def _take(self, listening: socket.socket) -> None:
         """A connection was picked up."""
-        client, meant = wire.address("peername"), wire.address("sockname")
-        if ip_address(meant[0]).is_loopback or meant[0] in self._configuration.own:
+        try:
+            line, client = listening.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        except OSError as error:  # no room for it: it can wait in the kernel's queue
+            log.error("no connection can be taken: %s", error)
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(listening)
+            loop.call_later(_RESTING, self._listen, listening)
+            return
+        line.setblocking(False)
+        self._begin(Wire(line), client[:2], line.getsockname()[:2])
+
+    def _begin(self, wire: Wire, client: Address, meant: Address) -> None:
+        if meant[0] in self._configuration.own or meant[0].startswith("127.") or meant[0] == "::1":
             wire.abort()  # somebody on the box itself: we would connect to ourselves
             return
-        busy = len(self._sessions) >= self._configuration.sessions
+        busy = len(self._sessions) >= self._most
         if busy or self._clients[client[0]] >= self._configuration.sessions_per_client:
             log.warning("%s: turned away, too many sessions", client[0])
             wire.refuse(own(421, "4.7.0 Too many sessions, please try again later"))
@@ -103,7 +132,8 @@ class Proxy:
         starttls = self._configuration.servers.get(meant[0], self._configuration.outgoing_starttls)
         dialogue = Dialogue(
             wire,
-            lambda: _connected(client, meant),
+            client[0],
+            lambda: _other_half(client, meant),
             self._judge,
             Rules(starttls, self._certificate, self._towards_server),
             _SPOOL,
@@ -127,30 +157,18 @@ class Proxy:
             log.error("a session failed", exc_info=error)
 
 
-class _PickedUp(Wire):
-    """A connection that begins its own session."""
-
-    def __init__(self, proxy: Proxy) -> None:
-        super().__init__()
-        self._proxy = proxy
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self._proxy.begin(self)
-
-
 def _transparent(family: int) -> socket.socket:
-    """A socket that may have an address which is not the box's."""
-    made = socket.socket(family, socket.SOCK_STREAM)
-    made.setblocking(False)
-    level, option = _TRANSPARENT[socket.AddressFamily(family)]
-    made.setsockopt(level, option, 1)
+    """A socket that may have an address which is not the box's. Those that it accepts are like it."""
+    made = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    made.setsockopt(*_TRANSPARENT[family], 1)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return made
 
 
 def _listener(family: int, host: str, port: int) -> socket.socket:
     made = _transparent(family)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # one for each process
     if family == socket.AF_INET6:
         made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     made.bind((host, port))
@@ -158,19 +176,18 @@ def _listener(family: int, host: str, port: int) -> socket.socket:
     return made
 
 
-async def _connected(client: tuple[str, int], meant: tuple[str, int]) -> Wire:
-    """The other half of a connection, from the client's address. Raises OSError."""
-    family = socket.AF_INET6 if ":" in client[0] else socket.AF_INET
-    loop = asyncio.get_running_loop()
-    made = _transparent(family)
+def _other_half(client: Address, meant: Address) -> Wire:
+    """The other half of a connection, from the client's address. Raises OSError, or it is heard from the wire."""
+    made = _transparent(socket.AF_INET6 if ":" in client[0] else socket.AF_INET)
     try:
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, _TRIES)
         made.bind((client[0], 0))
-        async with asyncio.timeout(_CONNECTING):
-            await loop.sock_connect(made, meant)
-        return (await loop.create_connection(Wire, sock=made))[1]
-    except BaseException:
+        with suppress(BlockingIOError):
+            made.connect(meant)
+    except OSError:
         made.close()
         raise
+    return Wire(made)
 
 
 def _unverified() -> ssl.SSLContext:
@@ -192,16 +209,11 @@ def _certificate() -> ssl.SSLContext | None:
     return context
 
 
-async def _keep_telling() -> None:
-    """For systemd's watchdog: whoever tells this still turns over all sessions."""
-    seconds = int(os.environ.get("WATCHDOG_USEC", "0")) / 3e6
-    while seconds:
-        notify.tell("WATCHDOG=1")
-        await asyncio.sleep(seconds)
-
-
 def main() -> None:
     """What postern-proxy.service runs."""
     if configuration := started.configuration("postern-proxy", __doc__, Configuration):
         logging.basicConfig(level=logging.INFO, format="%(message)s")
-        asyncio.run(Proxy(configuration, configuration.judge, _certificate()).serve())
+        logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # nobody would read it
+        processes = min(configuration.processes, len(os.sched_getaffinity(0)))
+        proxy = Proxy(configuration, configuration.sessions // processes, _certificate())
+        asyncio.run(proxy.serve(multiplied(processes)))

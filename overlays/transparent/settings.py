@@ -9,7 +9,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from hardware.host.documents import Frozen, nearest
-from overlays.transparent.dialogue import Starttls
+from overlays.transparent.rules import Starttls
 from overlays.values import AnyAddress, DomainName, Reason
 
 _STARTTLS = (

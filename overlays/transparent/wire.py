@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
+from collections.abc import Awaitable
 from contextlib import suppress
 from typing import cast
 
+from overlays.transparent.plain import Plain
+
 _ROOM = 64 * 1024  # what one side may have sent before it is asked to wait; twice that is the most we ever hold
+_LOOK = 60.0  # seconds after which a wait is looked at, whether it is over or not
 
 
 class Gone(Exception):
@@ -25,35 +30,41 @@ class Interrupted(Exception):
 class Wire(asyncio.Protocol):
     """A TCP connection. Every wait raises `Gone` when the other end is, and TimeoutError when it takes too long."""
 
-    def __init__(self) -> None:
-        self._transport: asyncio.Transport | None = None
-        self._buffer = bytearray()
+    def __init__(self, line: socket.socket) -> None:
+        """Of a socket that does not block; what `Plain` says of it holds."""
+        self._loop = asyncio.get_running_loop()
+        self._buffer = b""
         self._ended = False  # nothing more will come
         self._broken = False  # nothing can be sent either
+        self._resting = False  # nothing is read
         self._full = False  # the transport asks us to wait with writing
         self._news: asyncio.Future[None] | None = None
         self._until = 0.0  # when the wait for news ends, in the loop's time
         self._alarm: asyncio.TimerHandle | None = None  # one for many waits: most end long before it
         self._room: asyncio.Future[None] | None = None
+        self.failure: Exception | None = None  # why it broke
+        self._transport: asyncio.Transport
+        Plain(line, self)
 
-    # What asyncio calls
+    # What the transport calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        self._buffer += data
+        self._buffer = self._buffer + data if self._buffer else data
         if len(self._buffer) > _ROOM:
-            self._transport_now.pause_reading()
+            self.hold()
         _wake(self._news)
 
     def eof_received(self) -> bool:
         self._ended = True
         _wake(self._news)
-        return self._transport_now.get_extra_info("sslcontext") is None  # TLS knows no half-closed connection
+        return isinstance(self._transport, Plain)  # TLS knows no half-closed connection
 
-    def connection_lost(self, _error: Exception | None) -> None:
+    def connection_lost(self, error: Exception | None) -> None:
         self._ended = self._broken = True
+        self.failure = error
         if self._alarm:
             self._alarm.cancel()
         _wake(self._news)
@@ -78,14 +89,9 @@ class Wire(asyncio.Protocol):
         """Is there something that nobody has read?"""
         return bool(self._buffer)
 
-    def address(self, which: str) -> tuple[str, int]:
-        """`peername` or `sockname`: address and port."""
-        host, port, *_ = self._transport_now.get_extra_info(which)
-        return str(host), int(port)
-
     async def line(self, longest: int, seconds: float) -> bytes:
         """The next line with its end, whatever that is. Raises `TooLong`."""
-        until = asyncio.get_running_loop().time() + seconds
+        until = self._loop.time() + seconds
         searched, dropped = 0, False
         while (end := self._buffer.find(b"\n", searched)) < 0:
             searched = len(self._buffer)
@@ -100,45 +106,51 @@ class Wire(asyncio.Protocol):
 
     async def some(self, seconds: float, most: int = _ROOM) -> bytes:
         """What has come, at least one octet."""
-        until = asyncio.get_running_loop().time() + seconds
-        while not self._buffer:
-            await self._more(until)
-        return self._take(min(most, len(self._buffer)))
+        if not self._buffer:
+            until = self._loop.time() + seconds
+            while not self._buffer:
+                await self._more(until)
+        return self._take(most)
 
     def give_back(self, octets: bytes) -> None:
         """Put back what was read too far."""
-        self._buffer[:0] = octets
+        self._buffer = octets + self._buffer
 
     async def send(self, octets: bytes, seconds: float) -> None:
         """Send, and wait while the other end reads more slowly than we write."""
         if self._broken:
             raise Gone
-        self._transport_now.write(octets)
+        self._transport.write(octets)
         if self._full:
             async with asyncio.timeout(seconds):
                 while self._full:
-                    self._room = asyncio.get_running_loop().create_future()
+                    self._room = self._loop.create_future()
                     await self._room
                     if self._broken:
                         raise Gone
 
     def hold(self) -> None:
-        """Read nothing more until `encrypt`: what comes next is no longer plain text."""
-        self._transport_now.pause_reading()
+        """Read nothing more for now. Before `encrypt`, for what comes next is no longer plain text."""
+        self._resting = True
+        self._transport.pause_reading()
 
     async def encrypt(self, context: ssl.SSLContext, *, as_server: bool, seconds: float) -> None:
         """Go on in TLS. Nothing that was sent in plain text is left to be read afterwards."""
-        if self._buffer:
+        if self._buffer or self._broken or not isinstance(self._transport, Plain):
             raise Gone
-        loop = asyncio.get_running_loop()
+        self._resting = False
+        line = self._transport.detach()
         try:
             async with asyncio.timeout(seconds):
-                made = await loop.start_tls(self._transport_now, self, context, server_side=as_server)
+                if as_server:
+                    await self._loop.connect_accepted_socket(lambda: self, line, ssl=context)
+                else:
+                    await self._loop.create_connection(lambda: self, sock=line, ssl=context, server_hostname="")
         except OSError as error:  # ssl.SSLError is one
+            self.connection_lost(error)
+            if isinstance(error, TimeoutError):
+                raise
             raise Gone from error
-        if made is None:
-            raise Gone
-        self._transport = made
 
     def interrupt(self) -> None:
         """End a wait for what the other end has to say."""
@@ -148,54 +160,49 @@ class Wire(asyncio.Protocol):
     def finish(self) -> None:
         """Say that nothing more will be sent."""
         with suppress(OSError, RuntimeError):
-            if self._transport_now.can_write_eof():
-                self._transport_now.write_eof()
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
 
     def close(self) -> None:
         """Close once all that was sent is on its way."""
-        self._transport_now.close()
+        self._transport.close()
 
     def refuse(self, octets: bytes) -> None:
         """Say one thing, and close."""
-        self._transport_now.write(octets)
+        self._transport.write(octets)
         self.close()
 
     def abort(self) -> None:
         """Close at once."""
-        self._transport_now.abort()
-
-    @property
-    def _transport_now(self) -> asyncio.Transport:
-        if self._transport is None:
-            raise RuntimeError("not connected yet")
-        return self._transport
+        self._transport.abort()
 
     def _take(self, count: int) -> bytes:
-        taken = bytes(self._buffer[:count])
-        del self._buffer[:count]
-        if len(self._buffer) <= _ROOM and not self._ended:
-            self._transport_now.resume_reading()
+        taken, self._buffer = self._buffer[:count], self._buffer[count:]
+        if self._resting and len(self._buffer) <= _ROOM and not self._ended:
+            self._resting = False
+            self._transport.resume_reading()
         return taken
 
-    async def _more(self, until: float) -> None:
+    def _more(self, until: float) -> Awaitable[None]:
+        """News: something came, or the other end closed."""
         if self._ended:
             raise Gone
-        self._news, self._until = asyncio.get_running_loop().create_future(), until
+        self._news, self._until = self._loop.create_future(), until
         if self._alarm is None or self._alarm.when() > until:
             self._set_alarm()
-        await self._news
+        return self._news
 
     def _set_alarm(self) -> None:
         if self._alarm:
             self._alarm.cancel()
-        self._alarm = asyncio.get_running_loop().call_at(self._until, self._ring)
+        self._alarm = self._loop.call_at(min(self._until, self._loop.time() + _LOOK), self._ring)
 
     def _ring(self) -> None:
         """The first wait that it was set for is over. So may be another, or it has longer."""
         self._alarm = None
         if self._news is None or self._news.done():
             return
-        if asyncio.get_running_loop().time() < self._until:
+        if self._loop.time() < self._until:
             self._set_alarm()
         else:
             self._news.set_exception(TimeoutError())

@@ -9,7 +9,7 @@ LONGEST_LINE = 2048
 """Of a command or a reply. RFC 5321 says 512; the paths of SMTPUTF8 and the parameters of extensions need more."""
 LONGEST_AUTH_LINE = 12288  # RFC 4954, 4
 
-_COMMAND = re.compile(rb"([A-Za-z0-9]{1,12})(?:[ \t]+(.*?))?[ \t]*", re.DOTALL)
+_VERB = re.compile(rb"[A-Za-z0-9]{1,12}(?=[ \t\r])")
 _PATH = rb'<((?:@[^:<>\s]*:)?(?:"(?:[^"\\]|\\.)*"|[^"<>\s])*)>'
 _MAIL = re.compile(rb"FROM:[ \t]*" + _PATH + rb"((?:[ \t]+[^\s]+)*)", re.IGNORECASE)
 _RCPT = re.compile(rb"TO:[ \t]*" + _PATH + rb"((?:[ \t]+[^\s]+)*)", re.IGNORECASE)
@@ -66,6 +66,8 @@ class Reply:
     @property
     def raw(self) -> bytes:
         last = len(self.texts) - 1
+        if not last:
+            return b"%d %s\r\n" % (self.code, self.texts[0])
         return b"".join(
             b"%d%s%s\r\n" % (self.code, b" " if number == last else b"-", text)
             for number, text in enumerate(self.texts)
@@ -92,13 +94,14 @@ def own(code: int, text: str) -> bytes:
 
 def whole(line: bytes) -> bool:
     """Does a line end in CRLF, with no other line end and no NUL inside?"""
-    return line.endswith(b"\r\n") and not any(octet in line[:-2] for octet in b"\r\n\0")
+    text = line[:-2]
+    return line.endswith(b"\r\n") and b"\r" not in text and b"\n" not in text and b"\0" not in text
 
 
 def parse_command(line: bytes) -> Command | None:
     """A whole line's command; None for what is none."""
-    found = _COMMAND.fullmatch(line[:-2])
-    return Command(found[1].decode().upper(), found[2] or b"", line) if found else None
+    found = _VERB.match(line)
+    return Command(found[0].decode().upper(), line[found.end() : -2].strip(b" \t"), line) if found else None
 
 
 def parse_sender(rest: bytes) -> Address | None:

@@ -73,6 +73,13 @@ class Segment:
         with self._entered():
             return socket.create_connection((address, port), timeout, (source, 0) if source else None)
 
+    def listen(self, address: str, port: int, timeout: float = 30) -> socket.socket:
+        """A server's socket in here; what it accepts waits as long as it does."""
+        with self._entered():
+            made = socket.create_server((address, port))
+        made.settimeout(timeout)
+        return made
+
     def answers(self, address: str, port: int, source: str = "") -> bool:
         """Does something accept connections there? No answer within a second is a no."""
         try:

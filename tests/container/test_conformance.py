@@ -26,6 +26,7 @@ from tests.container.conformance import Case, Dialogue, Heard, Step, read
 from tests.container.lab import OUTSIDE_BOX, STRANGER, Lab, messages_in, server_certificate, waiting
 from tests.container.mailserver import MailServer
 from tests.container.network import Segment, segments
+from tests.container.silence import IMPATIENT, SILENCES, Ends
 from tests.peers import Peers, inside
 
 CASES = read(Path(__file__).with_name("conformance.txt"))
@@ -36,6 +37,7 @@ LMTP_CASES = read(Path(__file__).with_name("conformance-lmtp.txt"))
 _PROXYS_OWN = ("RFC 3030 2:", "RFC 3207 6:")
 LISTENERS = ("run/postern-quarantine/agent.sock", "run/postern-quarantine/filing.sock")
 ORACLE, BEHIND, INSIDE = "192.0.2.90", "192.0.2.25", "192.0.2.80"
+SCRIPTED = "192.0.2.26"
 # Debian's own master.cf, and of main.cf only what a mail server must know.
 _MAIN = """
 compatibility_level = 3.10
@@ -73,7 +75,8 @@ mode: transparent
 network:
   bridge: {{addresses: [192.0.2.10/24], allow: [smtp]}}
 mailhost: {{host_name: mx1, local_domain: mail.example.org, postmaster: ann@example.org}}
-domains: [{{name: example.org, server: {BEHIND}}}]
+domains: [{{name: example.org, server: {BEHIND}}}, {{name: example.net, server: {SCRIPTED}}}]
+transparent: {{domains: {{example.net: pass}}}}
 filtering: {{incoming: {{antispam: "off", antivirus: false}}, outgoing: {{antispam: "off", antivirus: false}}}}
 """
 SECRETS = f"""
@@ -170,23 +173,38 @@ def in_server_mode(server: Box) -> Target:
     return _delivering(server, lambda: server.segments[0].connect(OUTSIDE_BOX, 25, STRANGER))
 
 
+@dataclass(frozen=True)
+class Wire:
+    """A box in transparent mode, what is in front of it, and Postfix behind it, spoken to by way of its proxy."""
+
+    box: Box
+    outside: Segment
+    beyond: Segment
+    target: Target
+
+
 @pytest.fixture(scope="module")
-def in_transparent_mode(root: Path, peers: Peers) -> Iterator[Target]:
-    """Postfix behind the box, spoken to by way of its proxy."""
+def wire(root: Path, peers: Peers) -> Iterator[Wire]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="postern-conformance-")))
         outside, beyond = nets = stack.enter_context(segments(2, "ct"))
         made = stack.enter_context(box(root, nets))
         made.start({"postern.answers": TRANSPARENT, "postern.secrets": SECRETS.partition("users:")[0]})
         outside.host(f"{STRANGER}/24")
-        beyond.host(f"{INSIDE}/24")
+        beyond.host(f"{INSIDE}/24", f"{SCRIPTED}/24")
         keeper = MailServer(beyond, INSIDE, 25, folder / "keeper")
         keeper.start()
         stack.callback(keeper.stop)
         server = stack.enter_context(plain_postfix(peers, beyond, BEHIND, keeper, _LENIENT))
         until(lambda: outside.answers(BEHIND, 25), "the proxy", made.tail)
-        yield replace(server, connect=lambda: outside.connect(BEHIND, 25, STRANGER))
+        target = replace(server, connect=lambda: outside.connect(BEHIND, 25, STRANGER))
+        yield Wire(made, outside, beyond, target)
         made.require_well(PASSWORD)
+
+
+@pytest.fixture(scope="module")
+def in_transparent_mode(wire: Wire) -> Target:
+    return wire.target
 
 
 @pytest.fixture(params=["gateway", "server"])
@@ -231,6 +249,29 @@ def test_what_passes_is_the_servers(
 def test_what_the_proxy_says_itself(in_transparent_mode: Target, name: str) -> None:
     case = PROXY_CASES[name]
     assert case.problems(in_transparent_mode.hear(case)) == []
+
+
+@pytest.fixture(scope="module")
+def impatient(wire: Wire) -> Iterator[Wire]:
+    """The proxy waits for a second where RFC 5321 4.5.3.2 has it wait for minutes."""
+    configuration = wire.box.path("etc/postern/proxy.yaml")
+    before = configuration.read_text()
+    configuration.write_text(f"{before}\n{IMPATIENT}")
+    wire.box.run("systemctl", "restart", "postern-proxy")
+    until(lambda: wire.outside.answers(BEHIND, 25), "the proxy", wire.box.tail)
+    yield wire
+    configuration.write_text(before)
+    wire.box.run("systemctl", "restart", "postern-proxy")
+
+
+@pytest.mark.parametrize("name", SILENCES)
+def test_whoever_is_silent_is_left_by_the_proxy(impatient: Wire, name: str) -> None:
+    """Either end: the client is told 421 or 451, so it tries again, and the server never gets half a message."""
+    with closing(impatient.beyond.listen(SCRIPTED, 25)) as listening:
+        client = impatient.outside.connect(SCRIPTED, 25, STRANGER)
+        server, _ = listening.accept()
+        with closing(Ends(client, server)) as ends:
+            SILENCES[name](ends)
 
 
 @pytest.mark.parametrize("within", ["a command", "a message"])

@@ -19,8 +19,8 @@ def documented(of: type = sizing.Sizing) -> list[tuple[int, ...]]:
 @pytest.mark.parametrize("row", documented(), ids=lambda row: f"{row[0]} MiB")
 def test_the_table_holds(row: tuple[int, ...]) -> None:
     size = sizing.for_memory(row[0])
-    mail = (size.smtp_processes, size.smtp_client_connections)
-    assert row[1:] == (*mail, size.journal_disk_mib, size.journal_run_mib, size.filter_workers)
+    mail, journal = (size.smtp_processes, size.smtp_client_connections), (size.journal_disk_mib, size.journal_run_mib)
+    assert row[1:] == (*mail, *journal, size.filter_workers, size.proxy_processes)
 
 
 @pytest.mark.parametrize("row", documented(sizing.Shares), ids=lambda row: f"{row[0]} MiB")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -10,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from overlays.transparent.content import Content
-from overlays.transparent.dialogue import Dialogue, Limits, Rules, Starttls
+from overlays.transparent.dialogue import Dialogue
 from overlays.transparent.judge import Envelope, Fate, Unsure, Verdict
+from overlays.transparent.rules import Limits, Rules, Starttls
 from overlays.transparent.wire import Wire
 from overlays.transparent.words import Address
 
@@ -176,23 +178,21 @@ async def talk(
     judge = judge or FakeJudge()
     notes: list[str] = []
     served: asyncio.Future[End] = loop.create_future()
-    picked_up: asyncio.Future[Wire] = loop.create_future()
-
-    class Listening(Wire):
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            super().connection_made(transport)
-            picked_up.set_result(self)
 
     server = await asyncio.start_server(lambda *ends: served.set_result(End(*ends)), "127.0.0.1", 0, limit=1 << 20)
-    proxy = await loop.create_server(Listening, "127.0.0.1", 0)
+    proxy = socket.create_server(("127.0.0.1", 0))
+    proxy.setblocking(False)
 
-    async def connect() -> Wire:
-        port = server.sockets[0].getsockname()[1]
-        return (await loop.create_connection(Wire, "127.0.0.1", port))[1]
+    def connect() -> Wire:
+        line = socket.socket(type=socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        with suppress(BlockingIOError):
+            line.connect(server.sockets[0].getsockname())
+        return Wire(line)
 
-    client = End(*await asyncio.open_connection("127.0.0.1", proxy.sockets[0].getsockname()[1]))
+    client = End(*await asyncio.open_connection(*proxy.getsockname()))
+    picked_up, (address, _) = await loop.sock_accept(proxy)
     rules = Rules(starttls, certificate, towards_server)
-    dialogue = Dialogue(await picked_up, connect, judge, rules, spool, "test", limits, notes.append)
+    dialogue = Dialogue(Wire(picked_up), address, connect, judge, rules, spool, "test", limits, notes.append)
     running = asyncio.create_task(dialogue.run())
     there = await served
     try:

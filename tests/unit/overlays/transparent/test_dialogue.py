@@ -6,14 +6,16 @@ What counts at every stage: nothing is doubled, and the server's final answer is
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from overlays.transparent.dialogue import Starttls
+from overlays.transparent import words
 from overlays.transparent.judge import Fate, Verdict
+from overlays.transparent.rules import Starttls
 from tests.unit.overlays.transparent.talk import QUICK, FakeJudge, Talk, talk
 
 LOST = 451
@@ -249,6 +251,13 @@ def test_a_line_that_is_too_long_is_refused_whole(tmp_path: Path, length: int) -
         await session.exchange("NOOP", "250 here")
 
     played(tmp_path, case)
+
+
+def test_a_run_of_blanks_does_not_keep_the_others_waiting() -> None:
+    line = b"AUTH x" + b" " * words.LONGEST_AUTH_LINE + b"x\r\n"
+    begun = time.process_time()
+    assert words.parse_command(line) == words.Command("AUTH", line[5:-2], line)
+    assert time.process_time() - begun < 0.1  # seconds; a pattern that goes back and forth needs some
 
 
 @pytest.mark.parametrize("line", ["XCLIENT ADDR=192.0.2.1", "XFORWARD NAME=x", "ETRN example.com", "TURN", "GET / x"])
