@@ -51,6 +51,11 @@ class Places:
         return self.state / "grubenv.copy"
 
     @property
+    def wizard_draft(self) -> Path:
+        """What was typed in a setup that is not finished, without its secrets."""
+        return self.state / "wizard-draft"
+
+    @property
     def run(self) -> Path:
         return self.root / "run/postern"
 

@@ -37,6 +37,7 @@ def forget(places: Places) -> None:
     with files.locked(places.lock, busy=BUSY):
         (places.state / "current").unlink(missing_ok=True)
         files.sync(places.state)
+        places.wizard_draft.unlink(missing_ok=True)
         for folder in (places.state / "generations", places.state / "saved", places.device, places.acme):
             if folder.exists():
                 shutil.rmtree(folder)

@@ -19,6 +19,9 @@ from installer.wizard.ui import Choice, Head, Ui, Way
 from overlays.settings import Secrets, Settings
 
 Apply = Callable[[Settings, Secrets, Callable[[str], None]], None]
+GO_ON_HELP = """After a power cut or on another console, what was typed is still there, right or wrong, and every page \
+can be gone back to. Passwords are never stored with it: the review asks for those that it needs, and users \
+who got one have to be given it again."""
 LOOK_HELP = """Bad keeps mail from flowing: mend it first. Look may be meant so: a name that is not published yet, a \
 router that translates addresses. Nothing was changed by asking."""
 SAVE_HELP = """The answer file holds every decision but the secrets. The secrets file holds the hash of the password: \
@@ -28,7 +31,8 @@ POSTERN."""
 
 @dataclass
 class Session:
-    """A setup under way. The draft lives here and, without its secrets, in a file; both outlive a change of the form.
+    """A setup under way. The draft lives here, which outlives a change of the form, and without its secrets in a file,
+    which outlives a power cut.
 
     `apply` puts settings in force, says its progress line by line, and raises `Refused` when nothing changed.
     """
@@ -42,7 +46,7 @@ class Session:
     who: str = "another terminal"
 
     def __post_init__(self) -> None:
-        self.path = self.places.run / "wizard-draft"
+        self.path = self.places.wizard_draft
         self.draft = Draft()
 
     def run(self) -> bool:
@@ -57,12 +61,16 @@ class Session:
             ports = present_ports(self.places, self.profile)
             start = draft_of(self.settings, self.secrets, ports) if self.settings else factory(ports)
             self.draft = kept(self.path, start)
-            return self._ask()
+            return self._ask(start)
 
-    def _ask(self) -> bool:
+    def _ask(self, start: Draft) -> bool:
         problems: Sequence[Problem] = ()
+        interrupted = self.draft.but(screen=start.screen) != start
         while True:
             try:
+                if interrupted and not self._go_on(start):
+                    return False
+                interrupted = False
                 finished = flow.run(self.ui, self.profile, self.draft, self._keep, problems)
                 if finished is None:
                     return False
@@ -83,6 +91,15 @@ class Session:
             else:
                 self.path.unlink(missing_ok=True)
                 return True
+
+    def _go_on(self, start: Draft) -> bool:
+        """Offer the setup that was interrupted. False when the person goes back."""
+        text = f"A setup was begun here and not finished, at the page: {self.draft.screen}."
+        choices = [Choice("continue", "Go on there"), Choice("anew", "Begin anew; what was typed is forgotten")]
+        answer = self.ui.menu(Head("Unfinished setup", text, GO_ON_HELP), choices)
+        if answer.way is Way.NEXT and answer.value == "anew":
+            self._keep(start)
+        return answer.way is Way.NEXT
 
     def _keep(self, draft: Draft) -> None:
         self.draft = draft

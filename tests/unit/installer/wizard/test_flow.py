@@ -9,6 +9,7 @@ import pytest
 from hardware.host.errors import Problem, Refused
 from hardware.profile import HardwareProfile
 from installer.apply.places import Places
+from installer.box.reset import forget
 from installer.preflight import place
 from installer.preflight.finding import bad, good
 from installer.wizard import flow
@@ -357,7 +358,7 @@ def test_saved_answer_file_repeats_what_was_applied(profile: HardwareProfile, pl
     assert parse_secrets(hidden.read_text(), "secrets.yaml") == applied[0][1]
     assert hidden.stat().st_mode & 0o777 == 0o600
     assert PASSWORD not in hidden.read_text()
-    assert not (places.run / "wizard-draft").exists()
+    assert not places.wizard_draft.exists()
 
 
 def test_secrets_are_saved_only_if_asked(profile: HardwareProfile, places: Places) -> None:
@@ -451,6 +452,19 @@ def test_answers_go_to_the_labelled_volume(
     assert (places.run / "save/answers.yaml").exists()
     calls = (places.root / "calls").read_text().splitlines()
     assert [call.split()[0] for call in calls] == ["mount", "mount", "umount"]
+
+
+def test_an_unfinished_setup_can_begin_anew(profile: HardwareProfile, places: Places) -> None:
+    applied: list[tuple[Settings, Secrets]] = []
+    with pytest.raises(AssertionError, match="the script ends"):
+        session(Script([*ALL]), places, profile, applied).run()
+    assert not session(Script([Back()]), places, profile, applied).run()  # and what was typed is still there
+    script = Script(["anew", Back()])
+    assert not session(script, places, profile, applied).run()
+    assert "not finished, at the page: review." in script.text
+    assert kept(places.wizard_draft, factory(profile.port_names)).domains == ()
+    forget(places)
+    assert not places.wizard_draft.exists()
 
 
 def test_two_setups_at_once(profile: HardwareProfile, places: Places) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
 import signal
 from pathlib import Path
 
@@ -117,7 +118,7 @@ def test_from_the_welcome_to_service(root: Path) -> None:
     assert secrets.has_password
     assert secrets.smarthost.plain == RELAY_PASSWORD
     assert settings.filtering.incoming.antispam == "high"
-    assert not (places.run / "wizard-draft").exists()
+    assert not places.wizard_draft.exists()
 
 
 def test_an_interrupted_setup_goes_on_elsewhere(root: Path) -> None:
@@ -130,10 +131,33 @@ def test_an_interrupted_setup_goes_on_elsewhere(root: Path) -> None:
     child.wait()
     other.expect(r"Press Enter to set it up here \(console tty1\)")
     other.sendline("plain")
+    other.expect(r"not finished, at the page: domains\.[\s\S]*Your choice \[1\]: ")
+    other.sendline("continue")
     other.expect("== Protected domains ==")
     add_domain(other)
     other.expect("! administrator: the password has to be typed again")
     other.close(force=True)
+
+
+def test_a_power_cut_loses_no_page_and_stores_no_password(root: Path) -> None:
+    child = start(root)
+    to_domains(child)
+    child.expect(r"Your choice \[1\]: ")
+    child.kill(signal.SIGKILL)
+    child.wait()
+    shutil.rmtree(root / "run")  # what a start of the box finds empty
+    again = start(root)
+    again.expect(r"console ttyS0\)")
+    again.sendline("plain")
+    again.expect(r"== Unfinished setup ==[\s\S]*at the page: domains\.[\s\S]*Your choice \[1\]: ")
+    again.sendline("continue")
+    again.expect(r"== Protected domains ==[\s\S]*Your choice \[1\]: ")
+    again.sendline("<")
+    again.expect(r"Host name .*\[mx1\]: ")
+    again.close(force=True)
+    stored = b"".join(path.read_bytes() for path in Places(root).state.rglob("*") if path.is_file())
+    assert b"mail.example.org" in stored
+    assert PASSWORD.encode() not in stored
 
 
 def test_neither_ctrl_c_nor_end_of_input_leads_out(root: Path) -> None:
