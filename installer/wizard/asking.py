@@ -10,7 +10,7 @@ from hardware.host.errors import Problem
 from installer.wizard.ui import Answer, Choice, Field, Head, Ui, Way
 
 Item = TypeVar("Item")
-ADD, DONE, CHANGE, REMOVE = "add", "done", "change", "remove"
+ADD, DONE, CHANGE, REMOVE, UP = "add", "done", "change", "remove", "up"
 
 
 def within(path: str, setting: str) -> bool:
@@ -21,6 +21,11 @@ def within(path: str, setting: str) -> bool:
 def sentence(problem: Problem, subject: str = "") -> str:
     """A problem as a person reads it on the page; the file and the path are what the page itself shows."""
     return str(replace(problem, where="", path=subject))
+
+
+def spaced(text: str) -> str:
+    """A list as typed, with commas or spaces, separated by single spaces."""
+    return " ".join(text.replace(",", " ").split())
 
 
 def fill(
@@ -51,7 +56,7 @@ def edit(
     items: tuple[Item, ...],
     *,
     noun: str,
-    name: Callable[[Item], str],
+    name: Callable[[Item], str] | None = None,
     label: Callable[[Item], str],
     ask: Callable[[tuple[Item, ...], int], tuple[Item, ...]],
     check: Callable[[tuple[Item, ...]], Sequence[str]],
@@ -60,10 +65,10 @@ def edit(
     """A list, shown with what can be done to it, until the person is done and `check` has no sentence against it.
 
     `ask` shows the form of the item at an index (the length of the list for a new one) and returns the new list.
-    `start` is what an empty list offers first.
+    Without `name` the order matters: items have numbers, and can be moved. `start` is what an empty list offers first.
     """
     while True:
-        rows = [Choice(name(item), label(item)) for item in items]
+        rows = [Choice(name(item) if name else str(place), label(item)) for place, item in enumerate(items, start=1)]
         verbs = [Choice(ADD, f"Add a {noun}"), Choice(DONE, "Go on")]
         answer = ui.menu(head, rows + verbs, DONE if items else start)
         if answer.way is Way.BACK:
@@ -76,20 +81,24 @@ def edit(
             if not head.problems:
                 return Answer(Way.NEXT, items)
         else:
-            items = _alter(ui, items, [row.name for row in rows].index(answer.value), rows, ask)
+            index = [row.name for row in rows].index(answer.value)
+            items = _alter(ui, items, index, rows[index], ask, movable=name is None and index > 0)
 
 
 def _alter(
     ui: Ui,
     items: tuple[Item, ...],
     index: int,
-    rows: Sequence[Choice],
+    row: Choice,
     ask: Callable[[tuple[Item, ...], int], tuple[Item, ...]],
+    *,
+    movable: bool,
 ) -> tuple[Item, ...]:
-    head = Head(
-        rows[index].name, rows[index].label, "Change opens the form again; remove takes the entry off the list."
-    )
-    answer = ui.menu(head, [Choice(CHANGE, "Change it"), Choice(REMOVE, "Remove it")], CHANGE)
+    head = Head(row.name, row.label, "Change opens the form again; remove takes the entry off the list.")
+    verbs = [Choice(CHANGE, "Change it"), Choice(REMOVE, "Remove it")]
+    answer = ui.menu(head, verbs + [Choice(UP, "Move it up")] * movable, CHANGE)
     if answer.way is Way.BACK:
         return items
+    if answer.value == UP:
+        return (*items[: index - 1], items[index], items[index - 1], *items[index + 1 :])
     return items[:index] + items[index + 1 :] if answer.value == REMOVE else ask(items, index)

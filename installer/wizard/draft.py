@@ -18,11 +18,13 @@ from installer.wizard import FACTORY_ADDRESS
 from installer.wizard.typed import (
     Filter,
     Login,
+    Rule,
     SmartHost,
     Smtp,
     filter_of,
     login_of,
     number,
+    rule_of,
     smarthost_of,
     smtp_of,
 )
@@ -97,6 +99,8 @@ class Draft(Frozen):
             "outgoing": Filter(antispam="off", antivirus="on", spam="quarantine"),
         }
     )
+    rules: tuple[Rule, ...] = ()
+    new_rule: Rule = Rule()  # typed and not added yet
     smarthost: SmartHost = SmartHost()
     password: str = Field("", exclude=True, repr=False)
     user_passwords: dict[str, str] = Field({}, exclude=True, repr=False)
@@ -161,6 +165,7 @@ class Draft(Frozen):
         merged = {concern: (before.get(concern) or {}) | values for concern, values in asked.items()}
         known = {domain["name"]: domain for domain in before.get("domains", [])}
         rows: dict[str, Any] = {"domains": [known.get(domain.name, {}) | _domain(domain) for domain in self.domains]}
+        rows["access"] = [rule.document() for rule in self.rules]
         if self.keeps_mailboxes:
             for domain in rows["domains"]:
                 for name in ("server", "port", "verify", "login"):
@@ -239,6 +244,7 @@ def draft_of(settings: Settings, secrets: Secrets | None, ports: Sequence[str]) 
         starttls=tree["transparent"]["starttls"],
         smtp={name: smtp_of(port["smtp"]) for name, port in network["ports"].items() if port["smtp"]},
         filters={direction: filter_of(tree["filtering"][direction]) for direction in ("incoming", "outgoing")},
+        rules=tuple(rule_of(rule) for rule in tree["access"]),
         smarthost=smarthost_of(tree["smarthost"]),
         secrets=secrets,
     )

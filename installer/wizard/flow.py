@@ -10,6 +10,7 @@ from hardware.profile import HardwareProfile
 from installer.wizard.asking import sentence
 from installer.wizard.draft import Draft
 from installer.wizard.pages import (
+    access,
     admin,
     clock,
     domains,
@@ -53,6 +54,7 @@ def screens(draft: Draft) -> dict[str, Ask]:
         **(dict(transparent.screens(draft)) if draft.bridges else {}),
         **({"users": users.ask} if draft.keeps_mailboxes else {}),
         **dict(filtering.screens()),
+        "access rules": access.ask,
         "smart host": smarthost.ask,
     }
 

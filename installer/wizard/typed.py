@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from hardware.host.documents import Frozen
@@ -50,6 +51,50 @@ def login_of(tree: dict[str, Any] | None) -> Login:
         return Login()
     port = str(tree["port"] or "")
     return Login(protocol=tree["protocol"], port=port, tls=tree["tls"], verify="yes" if tree["verify"] else "no")
+
+
+class Rule(Frozen):
+    """One access rule. A pattern between slashes is a regular expression; clients are separated by spaces."""
+
+    sender: str = ""
+    recipient: str = ""
+    client: str = ""
+    reverse_dns: str = ""
+    authentication: str = "any"
+    tls: str = "any"
+    action: str = "relay"
+    open_relay: str = "no"
+
+    def document(self) -> dict[str, Any]:
+        asked: dict[str, Any] = {name: _pattern(getattr(self, name)) for name in _PATTERNS if getattr(self, name)}
+        asked |= {"client": self.client.split()} if self.client else {}
+        chosen = {"authentication": self.authentication, "tls": self.tls, "action": self.action}
+        return asked | chosen | {"open_relay": self.open_relay}
+
+    def __str__(self) -> str:
+        asked = {"from": self.sender, "to": self.recipient, "client": self.client, "named": self.reverse_dns}
+        words = [f"{word} {text}" for word, text in asked.items() if text]
+        words += [f"login {self.authentication}"] * (self.authentication != "any")
+        words += [f"encrypted {self.tls}"] * (self.tls != "any")
+        return f"{self.action} {', '.join(words)}"
+
+
+_PATTERNS = ("sender", "recipient", "reverse_dns")
+
+
+def rule_of(tree: dict[str, Any]) -> Rule:
+    patterns = {name: _typed_pattern(tree[name]) for name in _PATTERNS if tree[name] is not None}
+    chosen = {name: tree[name] for name in ("authentication", "tls", "action")}
+    return Rule(**patterns, **chosen, client=" ".join(tree["client"]), open_relay="yes" if tree["open_relay"] else "no")
+
+
+def _pattern(text: str) -> str | dict[str, Any]:
+    inside = re.fullmatch("/(.*)/", text)
+    return {"pattern": inside[1], "regex": True} if inside else text
+
+
+def _typed_pattern(tree: str | dict[str, Any]) -> str:
+    return tree if isinstance(tree, str) else f"/{tree['pattern']}/"
 
 
 class Smtp(Frozen):

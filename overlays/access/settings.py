@@ -152,7 +152,9 @@ def problems(rules: tuple[AccessRule, ...]) -> Iterator[Reason]:
             if hidden:
                 path = f"access.{index}.client" if client else f"access.{index}"
                 what = client or "everything that it matches"
-                yield Reason(path, f"{what} is decided by rule {hidden[0]} before", "remove it or move it up")
+                yield Reason(
+                    path, f"{what} is decided by an earlier rule, number {hidden[0] + 1}", "remove it or move it up"
+                )
         yield from _open(index, rule)
 
 

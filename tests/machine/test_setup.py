@@ -175,6 +175,7 @@ def by_hand(line: Line, port: int) -> None:
         *[(rf"{field} .*: $", "") for field in ("Encryption", "Port", "Certificate")],
         (r"Your choice \[\d\]: $", "done"),
         *[(rf"{field} .*: $", "") for field in ("Antispam", "Antivirus", "Spam") * 2],
+        (r"Access rules[\s\S]*Your choice \[2\]: $", ""),
         *[(rf"{field} .*: $", "") for field in ("Smart host", "Port", "MX", "Encryption", "Certificate", "User")],
         (r"Mail host +mx1.mail.example.org[\s\S]*Your choice \[1\]: $", "save"),
         (r"Save as answer file[\s\S]*Your choice \[1\]: $", "both"),
@@ -230,6 +231,7 @@ def by_screen(screen: Screen, port: int) -> None:
         (f"example.com +to 192.0.2.25 port {port}", ENTER),
         ("Incoming mail", ENTER),
         ("Outgoing mail", ENTER),
+        ("Add a rule", ENTER),
         ("The mail server that takes mail to the world", ENTER),
         ("Mail host +mx1.mail.example.org", ENTER),
     )

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from hardware.host.errors import Problem
 from hardware.profile import HardwareProfile
-from installer.wizard.asking import fill
+from installer.wizard.asking import fill, spaced
 from installer.wizard.draft import Draft
 from installer.wizard.ui import Choice, Field, Head, Ui, Way
 from overlays.clock.settings import time_zones
@@ -24,9 +24,7 @@ def ask(ui: Ui, draft: Draft, profile: HardwareProfile) -> tuple[Draft, Way]:
     def entered(values: tuple[str, ...]) -> Draft:
         timezone, ntp = values
         found = matching(timezone)
-        return draft.but(
-            timezone=found[0] if len(found) == 1 else timezone, ntp=" ".join(ntp.replace(",", " ").split())
-        )
+        return draft.but(timezone=found[0] if len(found) == 1 else timezone, ntp=spaced(ntp))
 
     def check(values: tuple[str, ...]) -> list[Problem]:
         made = entered(values)

@@ -7,7 +7,7 @@ from functools import partial
 
 from hardware.host.errors import Problem
 from hardware.profile import HardwareProfile
-from installer.wizard.asking import fill, within
+from installer.wizard.asking import fill, spaced, within
 from installer.wizard.draft import Draft, Port
 from installer.wizard.ui import Field, Head, Ui, Way
 
@@ -66,7 +66,7 @@ def ask(ui: Ui, draft: Draft, profile: HardwareProfile) -> tuple[Draft, Way]:
 
     def entered(values: tuple[str, ...]) -> Draft:
         gateways, dns = values
-        return draft.but(gateways=_spaced(gateways), dns=_spaced(dns))
+        return draft.but(gateways=spaced(gateways), dns=spaced(dns))
 
     fields = [
         Field("network.gateways", "Default gateway", draft.gateways, "address"),
@@ -86,7 +86,7 @@ def _fill(
 
     def typed(values: tuple[str, ...]) -> Port:
         addresses, allow = values
-        return Port(addresses=_spaced(addresses), allow=_spaced(allow))
+        return Port(addresses=spaced(addresses), allow=spaced(allow))
 
     def check(values: tuple[str, ...]) -> list[Problem]:
         found = entered(typed(values)).problems(profile, "network")
@@ -98,8 +98,3 @@ def _fill(
     ]
     answer = fill(ui, head, fields, check)
     return typed(answer.value), answer.way
-
-
-def _spaced(text: str) -> str:
-    """A list as typed, with commas or spaces, separated by single spaces."""
-    return " ".join(text.replace(",", " ").split())

@@ -65,6 +65,7 @@ def summary(draft: Draft) -> str:
         *([] if domains else [("Domain", "none: no mail is taken")]),
         *([("Users", new)] if draft.keeps_mailboxes else []),
         *((f"{way.capitalize()} mail", _filter(one)) for way, one in draft.filters.items()),
+        *([("Access rules", f"{len(draft.rules)}, first {draft.rules[0]}")] if draft.rules else []),
         *([("Smart host", f"{relay.host} port {relay.port}, {relay.tls}")] if relay.host else []),
     ]
     return "\n".join(f"{name:<14} {value}" for name, value in rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hardware.host.errors import Problem
 from hardware.profile import HardwareProfile
-from installer.wizard.asking import DONE, edit, fill, sentence
+from installer.wizard.asking import DONE, edit, fill, sentence, spaced
 from installer.wizard.draft import Draft, User
 from installer.wizard.ui import Field, Head, Ui, Way
 from overlays.users.settings import SHORTEST_PASSWORD, read_password
@@ -53,8 +53,8 @@ def _ask_one(
 ) -> tuple[User, Way]:
     def entered(values: tuple[str, ...]) -> User:
         address, name, aliases, quota = values
-        spaced = " ".join(aliases.replace(",", " ").lower().split())
-        return User(address=address.lower(), name=name, aliases=spaced, quota_mib=quota)
+        listed = spaced(aliases.lower())
+        return User(address=address.lower(), name=name, aliases=listed, quota_mib=quota)
 
     def check(values: tuple[str, ...]) -> list[Problem]:
         users = (*others[:index], entered(values), *others[index + 1 :])

@@ -252,4 +252,4 @@ HIDDEN: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
 def test_a_rule_that_never_decides_is_a_problem(earlier: dict[str, Any], later: dict[str, Any], hidden: bool) -> None:
     found = list(problems((rule(**earlier, action="reject"), rule(**later, action="discard"))))
     assert bool(found) is hidden
-    assert all("is decided by rule 0 before" in one.message for one in found)
+    assert all("is decided by an earlier rule, number 1" in one.message for one in found)

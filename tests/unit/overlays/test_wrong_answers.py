@@ -366,7 +366,7 @@ WRONG: list[tuple[str, object, str]] = [
     (
         "access/1",
         {"client": "10.0.0.66", "sender": "*@example.com", "action": "discard"},
-        "access.1.client: 10.0.0.66/32 is decided by rule 0 before",
+        "access.1.client: 10.0.0.66/32 is decided by an earlier rule, number 1",
     ),
     ("quarantine", {"retention_days": 0}, "quarantine.retention_days: "),
     ("quarantine", {"quota_mib": 0}, "quarantine.quota_mib: "),
@@ -437,7 +437,7 @@ WRONG: list[tuple[str, object, str]] = [
     (
         "access/1",
         {"client": "10.0.0.66", "action": "reject"},
-        "access.1.client: 10.0.0.66/32 is decided by rule 0 before (remove it or move it up)",
+        "access.1.client: 10.0.0.66/32 is decided by an earlier rule, number 1 (remove it or move it up)",
     ),
     # filtering
     (

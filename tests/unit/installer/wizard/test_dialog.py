@@ -74,6 +74,8 @@ def test_from_the_welcome_to_service(screen: Screen) -> None:
     screen.send(ERASE + "high" + ENTER)
     screen.wait("Messages to everybody else")
     screen.send(ENTER)
+    screen.wait("Access rules")
+    screen.send(ENTER)
     screen.wait("Smart host")
     screen.send("smart.example.net" + DOWN + ERASE + "587" + ENTER)
     text = screen.wait("Review")

@@ -41,10 +41,38 @@ MAILHOST: list[object] = [("MX1", "mail.example.org.")]
 LOGIN: tuple[None, ...] = (None, None, None, None)
 DOMAINS: list[object] = ["add", ("Example.com", "10.0.0.25", None, None), LOGIN, "done"]
 FILTERING: list[object] = [("Low", None, None), (None, "off", None)]
+ACCESS: list[object] = ["done"]
 SMARTHOST: list[object] = [(None,) * 6]
-AFTER = [*FILTERING, *SMARTHOST]
+AFTER = [*FILTERING, *ACCESS, *SMARTHOST]
+RULE: tuple[str | None, ...] = (None,) * 8
+
+
+def rule(
+    *,
+    sender: str | None = None,
+    client: str | None = None,
+    login: str | None = None,
+    tls: str | None = None,
+    action: str | None = None,
+) -> tuple[str | None, ...]:
+    """What is typed on the page of an access rule."""
+    return (sender, None, client, None, login, tls, action, None)
+
+
 BEFORE_DOMAINS: list[object] = [*MODE, *ADMIN, *PORTS, *BEYOND, *CLOCK, *MAILHOST]
 ALL: list[object] = [*BEFORE_DOMAINS, *DOMAINS, *AFTER]
+# Every page of a box that is set up, left as it is.
+KEEP: list[object] = [
+    *["", "", (None,)],
+    *[(None, None)] * 7,
+    "done",
+    *[(None,) * 3] * 2,
+    *ACCESS,
+    *SMARTHOST,
+]
+
+
+BEFORE_RULES: list[object] = [*BEFORE_DOMAINS, *DOMAINS, *FILTERING]
 
 
 @pytest.fixture
@@ -119,11 +147,13 @@ def test_back_out_of_transparent_mode_gives_the_first_port_its_address(profile: 
     assert script.forms[1][0].value == "192.168.1.99/24"
 
 
-def test_setup_in_transparent_mode_keeps_what_no_page_asks(profile: HardwareProfile) -> None:
-    before = parse_answers((ANSWERS / "transparent.yaml").read_text(encoding="utf-8"), "transparent.yaml")
+@pytest.mark.parametrize("name", ["gateway", "gateway-ipv6", "gateway-minimal", "transparent"])
+def test_a_setup_keeps_what_no_page_asks(name: str, profile: HardwareProfile) -> None:
+    before = parse_answers((ANSWERS / f"{name}.yaml").read_text(encoding="utf-8"), name)
     again = draft_of(before, None, profile.port_names)
     assert again.settings() == before
-    assert again.in_mode("gateway").ports["port1"] == again.bridge
+    if again.bridges:
+        assert again.in_mode("gateway").ports["port1"] == again.bridge
 
 
 def test_a_wrong_user_is_said_on_the_users_page(profile: HardwareProfile, start: Draft) -> None:
@@ -150,9 +180,10 @@ def test_factory_defaults_are_offered(profile: HardwareProfile, start: Draft) ->
 
 def test_back_through_all_pages_loses_nothing(profile: HardwareProfile, start: Draft) -> None:
     """From the review back to the first page, then forward with Enter alone."""
-    back = [Back()] * 13  # review, smart host, two of filtering, domains, mail host, clock, beyond, four ports, admin
-    after = [*[(None, None, None)] * 2, *SMARTHOST]
-    forward = ["", "", (None,), *[(None, None)] * 4, (None, None), (None, None), (None, None), "done", *after, "apply"]
+    back = [
+        Back()
+    ] * 14  # review, smart host, access, two of filtering, domains, mail host, clock, beyond, ports, admin
+    forward = [*KEEP, "apply"]
     expected = run(Script([*ALL, "apply"]), profile, start).settings
     again = Script([*ALL, *back, *forward])
     assert run(again, profile, start).settings == expected
@@ -240,6 +271,32 @@ def test_both_directions_are_filtered_as_chosen(profile: HardwareProfile, start:
     assert (filtering.outgoing.antispam, filtering.outgoing.antivirus) == ("off", False)
 
 
+def test_rules_are_added_moved_and_kept(profile: HardwareProfile, start: Draft) -> None:
+    rules = [
+        *["add", rule(client="10.0.0.0/24, 10.9.0.0/16")],
+        *["add", rule(sender="/(news|list)-[0-9]+@partner.example/", tls="yes", action="Bypass")],
+        *["2", "up", "2", "change", rule(client="10.0.0.0/24"), "add", rule(sender="*@spam.example", action="reject")],
+        *["3", "remove", "done"],
+    ]
+    script = Script([*BEFORE_RULES, *rules, *SMARTHOST, "apply"])
+    finished = run(script, profile, start)
+    first, second = finished.settings.access
+    assert first.sender
+    assert (first.sender.regex, first.tls, first.action) == (True, "yes", "bypass")
+    assert ([str(one) for one in second.client], second.action) == (["10.0.0.0/24"], "relay")
+    assert "Access rules   2, first bypass from /(news|list)-[0-9]+@partner.example/, encrypted yes" in script.text
+    assert draft_of(finished.settings, None, profile.port_names).settings() == finished.settings
+
+
+def test_a_rule_that_a_move_hides_is_said_on_the_list(profile: HardwareProfile, start: Draft) -> None:
+    narrow, wide = rule(client="10.0.0.7", action="reject"), rule(client="10.0.0.0/24")
+    script = Script(
+        [*BEFORE_RULES, "add", narrow, "add", wide, "2", "up", "done", "2", "up", "done", *SMARTHOST, "save"]
+    )
+    run(script, profile, start)
+    assert "rule 2: 10.0.0.7/32 is decided by an earlier rule, number 1" in script.text
+
+
 WRONG: dict[str, tuple[list[object], object, str]] = {
     "short password": (MODE, "short", "needs at least 8"),
     "dull password": (MODE, "aaaaaaaaaaaa", "different characters"),
@@ -289,6 +346,18 @@ WRONG: dict[str, tuple[list[object], object, str]] = {
         "a password goes over encrypted lines alone",
     ),
     "user of two words": (ALL[:-1], ("smart.example.net", "587", None, None, None, "a b"), "one word without a colon"),
+    "rule for nobody": ([*BEFORE_RULES, "add"], RULE, "says nothing of whom it is for"),
+    "client by name": ([*BEFORE_RULES, "add"], rule(client="host.example.net"), "Clients: "),
+    "client's host bits": ([*BEFORE_RULES, "add"], rule(client="10.0.0.5/24"), "10.0.0.0/24 is right for the network"),
+    "open relay": ([*BEFORE_RULES, "add"], rule(client="0.0.0.0/0"), "makes the box an open relay"),
+    "half an expression": ([*BEFORE_RULES, "add"], rule(sender="/(news/"), "is not a regular expression"),
+    "rule behind another": (
+        [*BEFORE_RULES, "add", rule(client="10.0.0.0/24"), "add"],
+        rule(client="10.0.0.7", action="reject"),
+        "is decided by an earlier rule, number 1",
+    ),
+    "unknown action": ([*BEFORE_RULES, "add"], rule(client="10.0.0.0/24", action="accept"), "cannot be 'accept'"),
+    "unknown login": ([*BEFORE_RULES, "add"], rule(client="10.0.0.0/24", login="maybe"), "cannot be 'maybe'"),
     "unknown verify": ([*ALL[:10], "add"], ("example.com", "10.0.0.25", None, "ldap"), "cannot be 'ldap'"),
 }
 
@@ -375,20 +444,7 @@ def test_a_look_around_before_apply(profile: HardwareProfile, places: Places, mo
     assert session(script, places, profile, applied).run()
     assert "bad   gateway      192.0.2.1: nobody answers" in script.text
     assert "1 of 2 are well." in script.text
-    again = Script(
-        [
-            "",
-            "",
-            (None,),
-            *[(None, None)] * 4,
-            *[(None, None)] * 3,
-            "done",
-            *[(None,) * 3] * 2,
-            *SMARTHOST,
-            "look",
-            "apply",
-        ]
-    )
+    again = Script([*KEEP, "look", "apply"])
     assert replace(session(again, places, profile, applied), settings=applied[0][0], secrets=applied[0][1]).run()
     assert "This box is in service." in again.text
 
@@ -412,9 +468,7 @@ def test_setup_of_a_box_in_service_starts_from_its_settings(profile: HardwarePro
     session(Script([*ALL, "apply"]), places, profile, applied).run()
     settings, secrets = applied[0]
     routed = settings.model_copy(update={"network": parse_answers(_with_route(settings), "answers.yaml").network})
-    again = Script(
-        ["", "", (None,), *[(None, None)] * 4, *[(None, None)] * 3, "done", *[(None,) * 3] * 2, *SMARTHOST, "apply"]
-    )
+    again = Script([*KEEP, "apply"])
     keep_all = replace(session(again, places, profile, applied), settings=routed, secrets=secrets)
     assert keep_all.run()
     assert applied[1] == (routed, secrets)

@@ -74,6 +74,7 @@ def add_domain(child: pexpect.spawn[str]) -> None:
         (r"== Outgoing mail ==[\s\S]*Antispam .*\[off\]: ", ""),
         (r"Antivirus .*\[on\]: ", ""),
         (r"Spam .*\[quarantine\]: ", ""),
+        (r"== Access rules ==[\s\S]*Your choice \[2\]: ", ""),
         (r"== Smart host ==[\s\S]*Smart host .*: ", "smart.example.net"),
         (r"Port \[25\]: ", "587"),
         (r"MX .*\[no\]: ", ""),
