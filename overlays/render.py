@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,8 @@ def render_boot(
         "profile": profile,
         "sizing": sizing.for_profile(profile),
     }
-    ports = {name: chosen.network.plan(name) for name in profile.port_names}
+    plans = (chosen.network.plan(name) for name in profile.port_names)
+    ports = {plan.name: replace(plan, awake=settings is None) for plan in plans}
     made: dict[str, RenderedFile] = {}
     for name, overlay in overlays().items():
         if chosen.mode not in overlay.modes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from hardware.host.cards import HERE, Cards
 from hardware.host.errors import Problem, Refused
 from hardware.profile import HardwareProfile
 from installer.wizard.asking import sentence
@@ -42,12 +43,12 @@ class Finished:
     action: Action
 
 
-def screens(draft: Draft) -> dict[str, Ask]:
+def screens(draft: Draft, cards: Cards) -> dict[str, Ask]:
     """The pages in their order, by name."""
     return {
         "mode": mode.ask,
         "administrator": admin.ask,
-        **dict(network.screens(draft)),
+        **dict(network.screens(draft, cards)),
         "clock": clock.ask,
         "mail host": mailhost.ask,
         "domains": domains.ask,
@@ -60,16 +61,22 @@ def screens(draft: Draft) -> dict[str, Ask]:
 
 
 def run(
-    ui: Ui, profile: HardwareProfile, draft: Draft, keep: Keep, problems: Sequence[Problem] = ()
+    ui: Ui,
+    profile: HardwareProfile,
+    draft: Draft,
+    keep: Keep,
+    problems: Sequence[Problem] = (),
+    cards: Cards = HERE,
 ) -> Finished | None:
     """Ask from the draft's screen on until the review says what to do; None when the person goes back past the start.
 
-    `problems` are what the last attempt to apply came back with: the review shows them first.
+    `problems` are what the last attempt to apply came back with: the review shows them first. `cards` are the ports of
+    the machine that is asked on.
     """
-    names = [*screens(draft), REVIEW]
+    names = [*screens(draft, cards), REVIEW]
     here = names.index(draft.screen) if draft.screen in names else 0
     while here >= 0:
-        asks = screens(draft)  # the mode decides which there are
+        asks = screens(draft, cards)  # the mode decides which there are
         names = [*asks, REVIEW]
         draft = draft.but(screen=names[here])
         keep(draft)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from hardware.host.cards import Cards
 from hardware.host.errors import Problem, Refused, refuse
 from hardware.host.run import Failed
 from hardware.profile import HardwareProfile
@@ -48,6 +49,7 @@ class Session:
     def __post_init__(self) -> None:
         self.path = self.places.wizard_draft
         self.draft = Draft()
+        self.cards = Cards(self.places.root)
 
     def run(self) -> bool:
         """Ask until settings are in force (True) or the person goes back past the first page (False).
@@ -71,7 +73,7 @@ class Session:
                 if interrupted and not self._go_on(start):
                     return False
                 interrupted = False
-                finished = flow.run(self.ui, self.profile, self.draft, self._keep, problems)
+                finished = flow.run(self.ui, self.profile, self.draft, self._keep, problems, self.cards)
                 if finished is None:
                     return False
                 problems = ()

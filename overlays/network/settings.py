@@ -108,10 +108,11 @@ class PortPlan:
     gateways: tuple[AnyAddress, ...]
     routes: tuple[Route, ...]
     bridge: str = ""  # that the port belongs to
+    awake: bool = False  # before set-up: without an address nothing answers, and the wizard can tell where a cable is
 
     @property
     def in_use(self) -> bool:
-        return bool(self.addresses or self.bridge)
+        return bool(self.addresses or self.bridge or self.awake)
 
     @property
     def activation(self) -> str:

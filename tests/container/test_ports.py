@@ -91,13 +91,15 @@ def test_whatever_apply_starts_waits_for_the_init_fence(factory: Box) -> None:
     assert early == []
 
 
-def test_before_setup_only_port1_is_up_and_nothing_listens(factory: Box) -> None:
-    def links() -> list[tuple[str, str]]:
-        said = factory.run("ip", "-brief", "link").stdout
-        return re.findall(r"^(port\d)\S* +(\w+)", said, re.MULTILINE)
+def test_before_setup_only_port1_has_an_address_and_nothing_listens(factory: Box) -> None:
+    """All are switched on: the wizard tells where a cable is."""
 
-    until(lambda: ("port1", "UP") in links(), "port1", links)
-    assert [state for _, state in links()] == ["UP", "DOWN", "DOWN", "DOWN"]
+    def ports() -> list[tuple[str, str, str]]:
+        said = factory.run("ip", "-brief", "address").stdout
+        return re.findall(r"^(port\d)\S* +(\w+) *(.*?) *$", said, re.MULTILINE)
+
+    wanted = [("port1", "UP", "192.168.1.99/24"), *((f"port{number}", "UP", "") for number in range(2, 5))]
+    until(lambda: ports() == wanted, "the ports", ports)
     assert factory.run("ss", "-Hltun").stdout == ""
 
 

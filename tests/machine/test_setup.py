@@ -150,6 +150,7 @@ def by_hand(line: Line, port: int) -> None:
         (r"Password \(not shown\)[^\n]*: $", PASSWORD),
         (r"The same again \(not shown\): $", PASSWORD),
         (r"SSH public key .*: $", ""),
+        (r"port4: [0-9a-f:]{17}, link[\s\S]*Your choice \[5\]: $", ""),
         (r"Addresses \(with prefix\) \[192.168.1.99/24\]: $", "192.0.2.300/24"),
         (r"Allowed services .*: $", ""),
         (r"is not an address[\s\S]*Addresses .*: $", "192.0.2.10/24"),
@@ -218,6 +219,7 @@ def by_screen(screen: Screen, port: int) -> None:
         ("Password .nothing is shown", PASSWORD + ENTER),
         ("The same again", PASSWORD + ENTER),
         ("SSH public key", ENTER),
+        ("port1 +[0-9a-f:]{17}, link", ENTER),
         ("Network: port1", ERASE + "192.0.2.10/24" + ENTER),
         ("Network: port2", "10.0.0.1/24" + ENTER),
         ("Network: port3", ENTER),
@@ -339,7 +341,7 @@ NOTHING: frozenset[str] = frozenset()
 
 
 def test_before_set_up_no_port_of_the_box_answers(first: First) -> None:
-    """An echo on port1 is the one thing that comes back; ports not in use are switched off."""
+    """An echo on port1 is the one thing that comes back."""
     assert first.before["port1"].taken == first.before["port1"].sent
     assert {port: sweep.answers for port, sweep in first.before.items()} == {
         "port1": {"ping"},

@@ -1,18 +1,24 @@
-"""The network: each port of the profile on a screen of its own, then what goes beyond them."""
+"""The network: which port is which, then each port of the profile on a screen of its own, then what is beyond them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
+from hardware.host.cards import Cards
 from hardware.host.errors import Problem
 from hardware.profile import HardwareProfile
-from installer.wizard.asking import fill, spaced, within
+from installer.wizard.asking import DONE, fill, spaced, within
 from installer.wizard.draft import Draft, Port
-from installer.wizard.ui import Field, Head, Ui, Way
+from installer.wizard.ui import Choice, Field, Head, Ui, Way
 
 Ask = Callable[[Ui, Draft, HardwareProfile], tuple[Draft, Way]]
 
+BLINK_SECONDS = 5
+LOOK_HELP = """Each port with the hardware address (MAC) of its card, and whether a cable links it to something \
+that is switched on: pull a cable, choose its port, and see. A port that is switched off is not asked; once the box is \
+set up, those without an address are. Not every driver can make the light beside the socket blink."""
 PORT_HELP = """Addresses are IPv4 or IPv6 with their prefix length, such as 192.0.2.10/24, several separated by \
 spaces. {without} Allowed services are what the box answers on this port, separated by \
 spaces: ping, ssh (administration), smtp (mail)."""
@@ -26,10 +32,25 @@ reachable from one of the ports. Name servers are asked for MX records: without 
 address."""
 
 
-def screens(draft: Draft) -> list[tuple[str, Ask]]:
-    """The screens of this page, each with its name: the bridge where there is one, one a port, and the last."""
-    ports = [(f"network {name}", partial(ask_port, name=name)) for name in draft.ports]
-    return [*([("network bridge", ask_bridge)] if draft.bridges else []), *ports, ("network", ask)]
+def screens(draft: Draft, cards: Cards) -> list[tuple[str, Ask]]:
+    """The screens of this page, each with its name: all ports, the bridge where there is one, one a port, the last."""
+    ports = [(f"network {name}", partial(ask_port, name=name, cards=cards)) for name in draft.ports]
+    bridge = [("network bridge", ask_bridge)] if draft.bridges else []
+    return [("ports", partial(_look, cards=cards)), *bridge, *ports, ("network", ask)]
+
+
+def _look(ui: Ui, draft: Draft, _profile: HardwareProfile, cards: Cards) -> tuple[Draft, Way]:
+    """Show which port is which, until the person goes on."""
+    head = Head("Ports", f"Choose a port, and its light blinks for {BLINK_SECONDS} seconds.", LOOK_HELP)
+    last = DONE
+    while True:
+        ports = [Choice(name, _seen(cards, name)) for name in draft.ports]
+        answer = ui.menu(head, [*ports, Choice(DONE, "Go on")], last)
+        if answer.way is Way.BACK or answer.value == DONE:
+            return draft, answer.way
+        last = answer.value
+        refusal = cards.blink(last, BLINK_SECONDS)
+        head = replace(head, problems=(f"{last}: {refusal}.",) if refusal else ())
 
 
 def ask_bridge(ui: Ui, draft: Draft, profile: HardwareProfile) -> tuple[Draft, Way]:
@@ -43,7 +64,7 @@ def ask_bridge(ui: Ui, draft: Draft, profile: HardwareProfile) -> tuple[Draft, W
     return draft.but(bridge=port), way
 
 
-def ask_port(ui: Ui, draft: Draft, profile: HardwareProfile, name: str) -> tuple[Draft, Way]:
+def ask_port(ui: Ui, draft: Draft, profile: HardwareProfile, name: str, cards: Cards) -> tuple[Draft, Way]:
     """Ask for one port's addresses and services."""
 
     def entered(port: Port) -> Draft:
@@ -51,7 +72,7 @@ def ask_port(ui: Ui, draft: Draft, profile: HardwareProfile, name: str) -> tuple
 
     number = list(draft.ports).index(name) + 1
     without = "belongs to the bridge" if draft.bridges else "stays shut"
-    text = f"Port {number} of {len(draft.ports)}. Without an address it {without}."
+    text = f"Port {number} of {len(draft.ports)}: {_seen(cards, name)}. Without an address it {without}."
     help_text = PORT_HELP.format(without=BRIDGED if draft.bridges else SHUT) + (
         SERVER_HELP if draft.keeps_mailboxes else ""
     )
@@ -77,6 +98,11 @@ def ask(ui: Ui, draft: Draft, profile: HardwareProfile) -> tuple[Draft, Way]:
     )
     answer = fill(ui, head, fields, lambda values: entered(values).problems(profile, "network"))
     return entered(answer.value), answer.way
+
+
+def _seen(cards: Cards, name: str) -> str:
+    card = cards.card(name)
+    return str(card) if card else "not there"
 
 
 def _fill(

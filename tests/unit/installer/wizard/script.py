@@ -22,6 +22,7 @@ class Script:
     answers: list[object]
     shown: list[str] = field(default_factory=list)
     forms: list[tuple[Field, ...]] = field(default_factory=list)
+    menus: list[tuple[Choice, ...]] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
 
     def _next(self, head: Head) -> object:
@@ -34,6 +35,7 @@ class Script:
         self.shown += [head.title, head.text]
 
     def menu(self, head: Head, choices: Sequence[Choice], chosen: str = "") -> Answer[str]:
+        self.menus.append(tuple(choices))
         answer = self._next(head)
         if isinstance(answer, Back):
             return Answer(Way.BACK, chosen)

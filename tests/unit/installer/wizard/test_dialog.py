@@ -41,6 +41,8 @@ def to_port1(screen: Screen) -> None:
     screen.send(PASSWORD + ENTER)
     screen.wait("SSH public key")
     screen.send(ENTER)
+    screen.wait("its light blinks")
+    screen.send(ENTER)
     screen.wait("Network: port1")
 
 
@@ -104,9 +106,13 @@ def test_back_and_help_keep_what_was_typed(screen: Screen) -> None:
     screen.send(ENTER)
     assert "nonsense" in screen.wait("Port 1 of 4")
     screen.send(TAB + TAB + ENTER)  # the button Back
+    screen.wait("its light blinks")
+    screen.send(ESCAPE)
     screen.wait("Leave the password empty to keep")
     screen.send(ENTER)
     screen.wait("SSH public key")
+    screen.send(ENTER)
+    screen.wait("its light blinks")
     screen.send(ENTER)
     assert "nonsense" in screen.wait("Port 1 of 4")
 

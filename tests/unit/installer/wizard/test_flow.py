@@ -30,6 +30,7 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHVsV2n5xCRiHJ6a4aWkS4iAhB5MWXjC0cXc9
 MODE: list[object] = ["gateway"]
 ADMIN: list[object] = [PASSWORD, (KEY,)]
 PORTS: list[object] = [
+    "done",
     ("192.0.2.10/24", "ping ssh smtp"),
     ("10.0.0.1/24, 2001:db8::1/64", "ping,smtp"),
     (None, None),
@@ -63,7 +64,7 @@ BEFORE_DOMAINS: list[object] = [*MODE, *ADMIN, *PORTS, *BEYOND, *CLOCK, *MAILHOS
 ALL: list[object] = [*BEFORE_DOMAINS, *DOMAINS, *AFTER]
 # Every page of a box that is set up, left as it is.
 KEEP: list[object] = [
-    *["", "", (None,)],
+    *["", "", (None,), "done"],
     *[(None, None)] * 7,
     "done",
     *[(None,) * 3] * 2,
@@ -103,7 +104,7 @@ def test_all_pages_make_settings(profile: HardwareProfile, start: Draft) -> None
 
 
 def test_server_mode_asks_for_users_and_for_no_server(profile: HardwareProfile, start: Draft) -> None:
-    ports = [("192.0.2.10/24", "smtp imaps submissions"), (None, None), (None, None), (None, None)]
+    ports = ["done", ("192.0.2.10/24", "smtp imaps submissions"), (None, None), (None, None), (None, None)]
     domains = ["add", ("Example.com",), "done"]
     users = ["add", ("Ann@Example.com", "Ann Lee", "sales@example.com", ""), "short", "finch and wren", "done"]
     script = Script(["server", *ADMIN, *ports, *BEYOND, *CLOCK, *MAILHOST, *domains, *users, *AFTER, "apply"])
@@ -117,7 +118,14 @@ def test_server_mode_asks_for_users_and_for_no_server(profile: HardwareProfile, 
 
 
 def test_transparent_mode_asks_for_a_bridge(profile: HardwareProfile, start: Draft) -> None:
-    bridge = [("192.0.2.10/24", "ping, smtp"), (None, None), (None, None), ("172.16.0.1/24", "ssh"), (None, None)]
+    bridge = [
+        "done",
+        ("192.0.2.10/24", "ping, smtp"),
+        (None, None),
+        (None, None),
+        ("172.16.0.1/24", "ssh"),
+        (None, None),
+    ]
     domains = ["add", ("Example.com", "192.0.2.25"), LOGIN, "done", ("Open", None)]
     smtp = [(None, None, None), (None, "Proxy", None), ("drop", "drop", "no")]
     script = Script(["transparent", *ADMIN, *bridge, *BEYOND, *CLOCK, *MAILHOST, *domains, *smtp, *AFTER, "apply"])
@@ -179,10 +187,8 @@ def test_factory_defaults_are_offered(profile: HardwareProfile, start: Draft) ->
 
 
 def test_back_through_all_pages_loses_nothing(profile: HardwareProfile, start: Draft) -> None:
-    """From the review back to the first page, then forward with Enter alone."""
-    back = [
-        Back()
-    ] * 14  # review, smart host, access, two of filtering, domains, mail host, clock, beyond, ports, admin
+    """From the review over all pages back to the administrator, then forward with Enter alone."""
+    back = [Back()] * 15
     forward = [*KEEP, "apply"]
     expected = run(Script([*ALL, "apply"]), profile, start).settings
     again = Script([*ALL, *back, *forward])
@@ -191,7 +197,24 @@ def test_back_through_all_pages_loses_nothing(profile: HardwareProfile, start: D
 
 def test_back_keeps_what_was_typed_even_if_it_is_wrong(profile: HardwareProfile, start: Draft) -> None:
     wrong = Back(("192.0.2.300/24", "ping"))
-    script = Script([*MODE, *ADMIN, wrong, "", (None,), *PORTS, *BEYOND, *CLOCK, *MAILHOST, *DOMAINS, *AFTER, "apply"])
+    script = Script(
+        [
+            *MODE,
+            *ADMIN,
+            "done",
+            wrong,
+            Back(),
+            "",
+            (None,),
+            *PORTS,
+            *BEYOND,
+            *CLOCK,
+            *MAILHOST,
+            *DOMAINS,
+            *AFTER,
+            "apply",
+        ]
+    )
     run(script, profile, start)
     assert script.forms[3][0].value == "192.0.2.300/24"
 
@@ -304,13 +327,17 @@ WRONG: dict[str, tuple[list[object], object, str]] = {
     "first guess": (MODE, "Password123!", "first one that an attacker tries"),
     "key of no type": ([*MODE, PASSWORD], ("hello",), "'hello' is not a type of SSH key"),
     "cut key": ([*MODE, PASSWORD], (KEY[:40],), "is not a whole ssh-ed25519 key"),
-    "no prefix": ([*MODE, *ADMIN], ("192.0.2.10", "ping"), "'192.0.2.10' is not an address with its network"),
-    "no address": ([*MODE, *ADMIN], ("192.0.2.300/24", "ping"), "'192.0.2.300/24' is not an address"),
-    "network address": ([*MODE, *ADMIN], ("192.0.2.0/24", "ping"), "is the network itself"),
-    "unknown service": ([*MODE, *ADMIN], ("192.0.2.10/24", "ping telnet"), "cannot be 'telnet'"),
-    "redirects that lead nowhere": ([*MODE, *ADMIN], ("192.0.2.10/24", "ping http"), "http only leads to https"),
-    "overlap": ([*MODE, *ADMIN, PORTS[0]], ("192.0.2.20/25", "ping"), "overlaps 192.0.2.0/24 of port1"),
-    "same address": ([*MODE, *ADMIN, PORTS[0]], ("192.0.2.10/24", "ping"), "is also an address of port1"),
+    "no prefix": ([*MODE, *ADMIN, "done"], ("192.0.2.10", "ping"), "'192.0.2.10' is not an address with its network"),
+    "no address": ([*MODE, *ADMIN, "done"], ("192.0.2.300/24", "ping"), "'192.0.2.300/24' is not an address"),
+    "network address": ([*MODE, *ADMIN, "done"], ("192.0.2.0/24", "ping"), "is the network itself"),
+    "unknown service": ([*MODE, *ADMIN, "done"], ("192.0.2.10/24", "ping telnet"), "cannot be 'telnet'"),
+    "redirects that lead nowhere": (
+        [*MODE, *ADMIN, "done"],
+        ("192.0.2.10/24", "ping http"),
+        "http only leads to https",
+    ),
+    "overlap": ([*MODE, *ADMIN, *PORTS[:2]], ("192.0.2.20/25", "ping"), "overlaps 192.0.2.0/24 of port1"),
+    "same address": ([*MODE, *ADMIN, *PORTS[:2]], ("192.0.2.10/24", "ping"), "is also an address of port1"),
     "gateway elsewhere": ([*MODE, *ADMIN, *PORTS], ("198.51.100.1", ""), "is in no port's network"),
     "gateway is the box": ([*MODE, *ADMIN, *PORTS], ("192.0.2.10", ""), "is the box itself"),
     "two gateways": ([*MODE, *ADMIN, *PORTS], ("192.0.2.1 192.0.2.2", ""), "are both for IPv4"),
@@ -319,19 +346,19 @@ WRONG: dict[str, tuple[list[object], object, str]] = {
     "unknown zone": ([*MODE, *ADMIN, *PORTS, *BEYOND], ("Atlantis", ""), "'Atlantis' is not a known time zone"),
     "too many zones": ([*MODE, *ADMIN, *PORTS, *BEYOND], ("america", ""), "type more of the name"),
     "bad time server": ([*MODE, *ADMIN, *PORTS, *BEYOND], (None, "ntp_1"), "is not a domain name"),
-    "no host name": (ALL[:9], ("", "example.org"), "is not a host name"),
-    "full name as host name": (ALL[:9], ("mx1.example.org", "example.org"), "the domain goes into local_domain"),
-    "local domain of one part": (ALL[:9], ("mx1", "local"), "at least two parts"),
-    "domain of one part": ([*ALL[:10], "add"], ("example", "10.0.0.25", None, None), "at least two parts"),
-    "no server": ([*ALL[:10], "add"], ("example.com", "", None, None), "Its mail server: "),
-    "server is the box": ([*ALL[:10], "add"], ("example.com", "10.0.0.1", None, None), "10.0.0.1 is the box itself"),
-    "domain is the box": ([*ALL[:10], "add"], ("mx1.mail.example.org", "10.0.0.25", None, None), "box's own name"),
-    "port of words": ([*ALL[:10], "add"], ("example.com", "10.0.0.25", "smtp", None), "Port: "),
-    "port out of range": ([*ALL[:10], "add"], ("example.com", "10.0.0.25", "70000", None), "65535"),
-    "no address of the bridge": (["transparent", *ADMIN], ("", "ping"), "Addresses: "),
-    "users' service at the bridge": (["transparent", *ADMIN], (None, "imaps"), "transparent mode has no imaps"),
+    "no host name": (ALL[:10], ("", "example.org"), "is not a host name"),
+    "full name as host name": (ALL[:10], ("mx1.example.org", "example.org"), "the domain goes into local_domain"),
+    "local domain of one part": (ALL[:10], ("mx1", "local"), "at least two parts"),
+    "domain of one part": ([*ALL[:11], "add"], ("example", "10.0.0.25", None, None), "at least two parts"),
+    "no server": ([*ALL[:11], "add"], ("example.com", "", None, None), "Its mail server: "),
+    "server is the box": ([*ALL[:11], "add"], ("example.com", "10.0.0.1", None, None), "10.0.0.1 is the box itself"),
+    "domain is the box": ([*ALL[:11], "add"], ("mx1.mail.example.org", "10.0.0.25", None, None), "box's own name"),
+    "port of words": ([*ALL[:11], "add"], ("example.com", "10.0.0.25", "smtp", None), "Port: "),
+    "port out of range": ([*ALL[:11], "add"], ("example.com", "10.0.0.25", "70000", None), "65535"),
+    "no address of the bridge": (["transparent", *ADMIN, "done"], ("", "ping"), "Addresses: "),
+    "users' service at the bridge": (["transparent", *ADMIN, "done"], (None, "imaps"), "transparent mode has no imaps"),
     "unknown protocol": (
-        [*ALL[:10], "add", ("example.com", "10.0.0.25", None, None)],
+        [*ALL[:11], "add", ("example.com", "10.0.0.25", None, None)],
         ("ldap", None, None, None),
         "cannot be 'ldap'",
     ),
@@ -358,7 +385,7 @@ WRONG: dict[str, tuple[list[object], object, str]] = {
     ),
     "unknown action": ([*BEFORE_RULES, "add"], rule(client="10.0.0.0/24", action="accept"), "cannot be 'accept'"),
     "unknown login": ([*BEFORE_RULES, "add"], rule(client="10.0.0.0/24", login="maybe"), "cannot be 'maybe'"),
-    "unknown verify": ([*ALL[:10], "add"], ("example.com", "10.0.0.25", None, "ldap"), "cannot be 'ldap'"),
+    "unknown verify": ([*ALL[:11], "add"], ("example.com", "10.0.0.25", None, "ldap"), "cannot be 'ldap'"),
 }
 
 
@@ -379,14 +406,14 @@ def test_a_wrong_answer_gets_its_sentence_on_its_page(case: str, profile: Hardwa
 
 
 def test_a_list_without_a_port_for_mail_is_said_on_the_network_page(profile: HardwareProfile, start: Draft) -> None:
-    script = Script([*MODE, *ADMIN, (None, "ping"), *[("", None)] * 3, (None, None)])
+    script = Script([*MODE, *ADMIN, "done", (None, "ping"), *[("", None)] * 3, (None, None)])
     with pytest.raises(AssertionError, match="the script ends"):
         flow.run(script, profile, start, lambda _: None)
     assert "no port lets in smtp" in script.text
 
 
 def test_several_zones_are_offered(profile: HardwareProfile, start: Draft) -> None:
-    script = Script([*ALL[:8], ("indian", ""), "Indian/Maldives", *MAILHOST, *DOMAINS, *AFTER, "apply"])
+    script = Script([*ALL[:9], ("indian", ""), "Indian/Maldives", *MAILHOST, *DOMAINS, *AFTER, "apply"])
     assert run(script, profile, start).settings.clock.timezone == "Indian/Maldives"
 
 
@@ -478,6 +505,27 @@ def _with_route(settings: Settings) -> str:
     return dump_answers(settings).replace(
         "  gateways:", "  routes:\n  - {to: 10.9.0.0/16, via: 10.0.0.254}\n  gateways:"
     )
+
+
+def test_ports_are_known_by_address_link_and_light(profile: HardwareProfile, places: Places) -> None:
+    for name, files in {
+        "port1": {"address": "52:54:00:00:00:01", "carrier": "1", "speed": "1000"},
+        "port2": {"address": "52:54:00:00:00:02", "carrier": "0", "speed": "-1"},
+        "port3": {"address": "52:54:00:00:00:03"},
+    }.items():
+        (places.root / "sys/class/net" / name).mkdir(parents=True)
+        for file, text in files.items():
+            (places.root / "sys/class/net" / name / file).write_text(f"{text}\n")
+    script = Script([*MODE, *ADMIN, "port2", "done", Back(), Back(), Back(), Back()])
+    assert not session(script, places, profile, []).run()
+    assert [choice.label for choice in script.menus[1]] == [
+        "52:54:00:00:00:01, link 1000 Mbit/s",
+        "52:54:00:00:00:02, no link",
+        "52:54:00:00:00:03, switched off",
+        "Go on",
+    ]
+    assert "port2: the box has no such port." in script.text  # on the machine of the tests
+    assert "Port 1 of 3: 52:54:00:00:00:01, link 1000 Mbit/s. Without" in script.text
 
 
 def test_only_ports_that_are_there_are_asked(profile: HardwareProfile, places: Places) -> None:

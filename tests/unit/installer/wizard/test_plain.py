@@ -35,6 +35,8 @@ def to_domains(child: pexpect.spawn[str]) -> None:
         (r"Password \(not shown\): ", PASSWORD),
         (r"The same again \(not shown\): ", PASSWORD),
         (r"SSH public key .*: ", ""),
+        (r"== Ports ==[\s\S]*Your choice \[5\]: ", "port1"),
+        (r"! port1: the box has no such port[\s\S]*Your choice \[1\]: ", "done"),
         (r"== Network: port1 ==[\s\S]*Addresses \(with prefix\) \[192.168.1.99/24\]: ", "192.0.2.10"),
         (r"Allowed services .*\[ping ssh smtp\]: ", ""),
         (r"! Addresses: '192.0.2.10' is not an address[\s\S]*\[192.0.2.10\]: ", "192.0.2.10/24"),
