@@ -11,7 +11,7 @@ from enum import IntEnum
 from pathlib import Path
 
 from hardware.host import run
-from installer.wizard.ui import Answer, Choice, Field, Head, HungUp, Way
+from installer.wizard.ui import Answer, Choice, Field, Head, HungUp, Remark, Way, no_remark
 
 WIDTH = 76
 ROWS = 24
@@ -71,12 +71,12 @@ class DialogUi:
                 way = Way.BACK if status is _Status.EXTRA else Way.NEXT
                 return Answer(way, tuple(field.value for field in fields))
 
-    def secret(self, head: Head, label: str) -> Answer[str]:
+    def secret(self, head: Head, label: str, remark: Remark = no_remark) -> Answer[str]:
         while True:
             first = self._hidden(head, f"{label} (nothing is shown while you type):")
             if first.way is Way.BACK or not first.value:
                 return first
-            again = self._hidden(replace(head, text="", problems=()), "The same again:")
+            again = self._hidden(replace(head, text=remark(first.value), problems=()), "The same again:")
             if again.way is Way.NEXT and again.value == first.value:
                 return first
             head = replace(head, problems=(DIFFER,) if again.way is Way.NEXT else ())

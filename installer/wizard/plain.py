@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TextIO
 
-from installer.wizard.ui import Answer, Choice, Field, Head, HungUp, Way
+from installer.wizard.ui import Answer, Choice, Field, Head, HungUp, Remark, Way, no_remark
 
 BACK = ("<", "back")
 HELP = "?"
@@ -80,13 +80,15 @@ class PlainUi:
             index += 1
         return Answer(Way.NEXT, tuple(values))
 
-    def secret(self, head: Head, label: str) -> Answer[str]:
+    def secret(self, head: Head, label: str, remark: Remark = no_remark) -> Answer[str]:
         self._head(head)
         while True:
             try:
                 first = self._read(f"{label} (not shown): ", head.help, hidden=True)
                 if not first:
                     return Answer(Way.NEXT, "")
+                if said := remark(first):
+                    self._paragraph(said)
                 again = self._read("The same again (not shown): ", head.help, hidden=True)
             except _WentBack:
                 return Answer(Way.BACK, "")

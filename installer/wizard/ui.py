@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, Protocol, TypeVar
 
 Value = TypeVar("Value")
+Remark = Callable[[str], str]
 
 
 class Way(Enum):
@@ -62,6 +63,11 @@ class Answer(Generic[Value]):
     value: Value
 
 
+def no_remark(_secret: str) -> str:
+    """Nothing to be said."""
+    return ""
+
+
 class Ui(Protocol):
     """A form of the wizard. Back and help work in every question; help is the form's own business."""
 
@@ -74,8 +80,11 @@ class Ui(Protocol):
     def form(self, head: Head, fields: Sequence[Field]) -> Answer[tuple[str, ...]]:
         """The values of the fields, in their order, without spaces around them."""
 
-    def secret(self, head: Head, label: str) -> Answer[str]:
-        """A secret, asked twice and never shown; empty when the person typed nothing."""
+    def secret(self, head: Head, label: str, remark: Remark = no_remark) -> Answer[str]:
+        """A secret, asked twice and never shown; empty when the person typed nothing.
+
+        What `remark` says of the first entry stands over the second.
+        """
 
     def say(self, line: str) -> None:
         """Print a line of progress, between questions."""

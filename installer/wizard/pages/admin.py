@@ -6,15 +6,15 @@ from dataclasses import replace
 
 from hardware.host.errors import Problem
 from hardware.profile import HardwareProfile
+from installer.wizard import strength
 from installer.wizard.asking import fill
 from installer.wizard.draft import Draft
 from installer.wizard.ui import Field, Head, Ui, Way
 from overlays.admin.settings import SHORTEST_PASSWORD
 
-FEWEST_DIFFERENT = 5
 HELP = f"""The administrator's name is admin. The password opens the console and, on ports that allow it, SSH. It has \
-at least {SHORTEST_PASSWORD} characters, {FEWEST_DIFFERENT} of them different, and it is not a name of this box. A \
-sentence is easier to remember than symbols. It is never shown and is stored only as a hash."""
+at least {SHORTEST_PASSWORD} characters, and takes an attacker who knows what people choose more than a million \
+guesses. A few words are easier to remember than symbols. It is never shown and is stored only as a hash."""
 KEY_HELP = """One line as in a .pub file, for example: ssh-ed25519 AAAA... name. Paste it, or leave it empty: a key \
 can be added later. Several keys are separated by a comma."""
 
@@ -36,7 +36,7 @@ def _password(ui: Ui, draft: Draft) -> tuple[Draft, Way]:
         text = "Leave the password empty to keep what is set, or type a new one."
     head = Head("Administrator", text, HELP)
     while True:
-        answer = ui.secret(head, "Password")
+        answer = ui.secret(head, "Password", strength.remark)
         if answer.way is Way.BACK or (not answer.value and draft.may_keep_password()):
             return draft, answer.way
         sentence = weakness(answer.value)
@@ -51,13 +51,9 @@ def weakness(password: str) -> str:
         return "A password is needed."
     if len(password) < SHORTEST_PASSWORD:
         return f"The password has {len(password)} characters; it needs at least {SHORTEST_PASSWORD}."
-    if len(set(password)) < FEWEST_DIFFERENT:
-        return f"The password needs at least {FEWEST_DIFFERENT} different characters."
     if not password.isprintable():
         return "The password holds a control character, which no login can type."
-    if password.lower().strip("0123456789!.-_ ") in ("admin", "administrator", "password", "postern", "root"):
-        return "The password is the first one that an attacker tries."
-    return ""
+    return strength.weakness(password)
 
 
 def _keys(ui: Ui, draft: Draft, profile: HardwareProfile) -> tuple[Draft, Way]:

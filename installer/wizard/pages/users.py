@@ -6,6 +6,7 @@ from hardware.host.errors import Problem
 from hardware.profile import HardwareProfile
 from installer.wizard.asking import DONE, edit, fill, sentence, spaced
 from installer.wizard.draft import Draft, User
+from installer.wizard.strength import remark
 from installer.wizard.ui import Field, Head, Ui, Way
 from overlays.users.settings import SHORTEST_PASSWORD, read_password
 
@@ -75,7 +76,7 @@ def _password(ui: Ui, user: User, passwords: dict[str, str]) -> Way:
     """Ask for the password and put it down; an empty one keeps what was typed before."""
     problems: tuple[str, ...] = ()
     while True:
-        answer = ui.secret(Head(f"Password of {user.address}", "Empty: not now.", HELP, problems), "Password")
+        answer = ui.secret(Head(f"Password of {user.address}", "Empty: not now.", HELP, problems), "Password", remark)
         if answer.way is Way.BACK or not answer.value:
             return answer.way
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from installer.wizard.ui import Answer, Choice, Field, Head, Way
+from installer.wizard.ui import Answer, Choice, Field, Head, Remark, Way, no_remark
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ class Script:
         values = tuple(old if new is None else new for old, new in zip(kept, typed or kept, strict=True))
         return Answer(Way.BACK if isinstance(answer, Back) else Way.NEXT, values)
 
-    def secret(self, head: Head, label: str) -> Answer[str]:
+    def secret(self, head: Head, label: str, remark: Remark = no_remark) -> Answer[str]:
         answer = self._next(head)
-        self.shown.append(label)
+        self.shown += [label, remark(str(answer))]
         return Answer(Way.BACK, "") if isinstance(answer, Back) else Answer(Way.NEXT, str(answer))
 
     def say(self, line: str) -> None:

@@ -37,7 +37,7 @@ def to_port1(screen: Screen) -> None:
     screen.send(ENTER)
     screen.wait("Password .nothing is shown")
     screen.send(PASSWORD + ENTER)
-    screen.wait("The same again")
+    assert "Strength: strong." in screen.wait("The same again")
     screen.send(PASSWORD + ENTER)
     screen.wait("SSH public key")
     screen.send(ENTER)

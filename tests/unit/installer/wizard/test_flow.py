@@ -99,6 +99,7 @@ def test_all_pages_make_settings(profile: HardwareProfile, start: Draft) -> None
     assert made.clock.timezone == "Europe/Zurich"
     assert made.domains[0].next_hop == "[10.0.0.25]:25"
     assert finished.secrets.admin
+    assert "Strength: strong. It takes about 10^11 guesses." in script.text
     assert PASSWORD not in script.text
     assert PASSWORD not in repr(finished)
 
@@ -322,9 +323,13 @@ def test_a_rule_that_a_move_hides_is_said_on_the_list(profile: HardwareProfile, 
 
 WRONG: dict[str, tuple[list[object], object, str]] = {
     "short password": (MODE, "short", "needs at least 8"),
-    "dull password": (MODE, "aaaaaaaaaaaa", "different characters"),
+    "dull password": (MODE, "aaaaaaaaaaaa", "Repeats like"),
     "no password": (MODE, "", "A password is needed"),
-    "first guess": (MODE, "Password123!", "first one that an attacker tries"),
+    "first guess": (
+        MODE,
+        "Password123!",
+        "guessed within a million tries. This is similar to a commonly used password",
+    ),
     "key of no type": ([*MODE, PASSWORD], ("hello",), "'hello' is not a type of SSH key"),
     "cut key": ([*MODE, PASSWORD], (KEY[:40],), "is not a whole ssh-ed25519 key"),
     "no prefix": ([*MODE, *ADMIN, "done"], ("192.0.2.10", "ping"), "'192.0.2.10' is not an address with its network"),

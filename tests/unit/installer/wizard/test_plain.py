@@ -33,7 +33,7 @@ def to_domains(child: pexpect.spawn[str]) -> None:
         (r"console ttyS0\)", "plain"),
         (r"Your choice \[1\]: ", ""),
         (r"Password \(not shown\): ", PASSWORD),
-        (r"The same again \(not shown\): ", PASSWORD),
+        (r"Strength: strong\.[\s\S]*The same again \(not shown\): ", PASSWORD),
         (r"SSH public key .*: ", ""),
         (r"== Ports ==[\s\S]*Your choice \[5\]: ", "port1"),
         (r"! port1: the box has no such port[\s\S]*Your choice \[1\]: ", "done"),
