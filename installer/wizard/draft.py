@@ -16,12 +16,16 @@ from hardware.parts import OperationMode
 from hardware.profile import HardwareProfile
 from installer.wizard import FACTORY_ADDRESS
 from installer.wizard.typed import (
+    Acme,
     Filter,
     Login,
+    LogServer,
     Rule,
     SmartHost,
     Smtp,
+    acme_of,
     filter_of,
+    log_server_of,
     login_of,
     number,
     rule_of,
@@ -102,6 +106,8 @@ class Draft(Frozen):
     rules: tuple[Rule, ...] = ()
     new_rule: Rule = Rule()  # typed and not added yet
     smarthost: SmartHost = SmartHost()
+    acme: Acme = Acme()
+    log_server: LogServer = LogServer()
     password: str = Field("", exclude=True, repr=False)
     user_passwords: dict[str, str] = Field({}, exclude=True, repr=False)
     smarthost_password: str = Field("", exclude=True, repr=False)
@@ -162,6 +168,10 @@ class Draft(Frozen):
         if self.smarthost.host:
             asked["smarthost"] = self.smarthost.document()
         before = before if self.smarthost.host else before | {"smarthost": None}
+        web, logs = before.get("web", {}), before.get("logs", {})
+        acme, server = web.get("acme") or {}, logs.get("server") or {}
+        asked["web"] = {"acme": acme | self.acme.document() if self.acme.directory else None}
+        asked["logs"] = {"server": server | self.log_server.document() if self.log_server.host else None}
         merged = {concern: (before.get(concern) or {}) | values for concern, values in asked.items()}
         known = {domain["name"]: domain for domain in before.get("domains", [])}
         rows: dict[str, Any] = {"domains": [known.get(domain.name, {}) | _domain(domain) for domain in self.domains]}
@@ -246,6 +256,8 @@ def draft_of(settings: Settings, secrets: Secrets | None, ports: Sequence[str]) 
         filters={direction: filter_of(tree["filtering"][direction]) for direction in ("incoming", "outgoing")},
         rules=tuple(rule_of(rule) for rule in tree["access"]),
         smarthost=smarthost_of(tree["smarthost"]),
+        acme=acme_of(tree["web"]["acme"]),
+        log_server=log_server_of(tree["logs"]["server"]),
         secrets=secrets,
     )
 

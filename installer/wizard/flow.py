@@ -16,6 +16,7 @@ from installer.wizard.pages import (
     clock,
     domains,
     filtering,
+    logs,
     mailhost,
     mode,
     network,
@@ -23,6 +24,7 @@ from installer.wizard.pages import (
     smarthost,
     transparent,
     users,
+    web,
 )
 from installer.wizard.pages.review import Action
 from installer.wizard.ui import Ui, Way
@@ -57,6 +59,8 @@ def screens(draft: Draft, cards: Cards) -> dict[str, Ask]:
         **dict(filtering.screens()),
         "access rules": access.ask,
         "smart host": smarthost.ask,
+        "certificate": web.ask,
+        "log server": logs.ask,
     }
 
 

@@ -112,6 +112,43 @@ def smtp_of(tree: dict[str, Any]) -> Smtp:
     return Smtp(incoming=tree["incoming"], outgoing=tree["outgoing"], local="yes" if tree["local"] else "no")
 
 
+class Acme(Frozen):
+    """Who gives the box its certificate; without a directory, nobody does."""
+
+    directory: str = ""
+    contact: str = ""
+
+    def document(self) -> dict[str, Any]:
+        return {"directory": self.directory, "contact": self.contact or None}
+
+
+def acme_of(tree: dict[str, Any] | None) -> Acme:
+    return Acme(directory=tree["directory"], contact=tree["contact"] or "") if tree else Acme()
+
+
+class LogServer(Frozen):
+    """Who gets a copy of the records; without a host, nobody does. The types are separated by spaces."""
+
+    host: str = ""
+    transport: str = "tls"
+    port: str = ""
+    name: str = ""
+    types: str = "history event antispam antivirus"
+    level: str = "information"
+
+    def document(self) -> dict[str, Any]:
+        port = number(self.port) if self.port else None
+        words = {"host": self.host, "transport": self.transport, "port": port, "name": self.name or None}
+        return words | {"types": self.types.split(), "level": self.level}
+
+
+def log_server_of(tree: dict[str, Any] | None) -> LogServer:
+    if tree is None:
+        return LogServer()
+    texts = {name: str(tree[name] or "") for name in ("host", "transport", "port", "name", "level")}
+    return LogServer(**texts, types=" ".join(tree["types"]))
+
+
 class SmartHost(Frozen):
     """Who takes mail to the world; without a host, nobody does."""
 

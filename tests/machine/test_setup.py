@@ -178,6 +178,8 @@ def by_hand(line: Line, port: int) -> None:
         *[(rf"{field} .*: $", "") for field in ("Antispam", "Antivirus", "Spam") * 2],
         (r"Access rules[\s\S]*Your choice \[2\]: $", ""),
         *[(rf"{field} .*: $", "") for field in ("Smart host", "Port", "MX", "Encryption", "Certificate", "User")],
+        *[(rf"{field} .*: $", "") for field in ("ACME directory", "Contact")],
+        *[(rf"{field} .*: $", "") for field in ("Log server", "Transport", "Port", "Certificate", "Records", "Level")],
         (r"Mail host +mx1.mail.example.org[\s\S]*Your choice \[1\]: $", "save"),
         (r"Save as answer file[\s\S]*Your choice \[1\]: $", "both"),
         (r"written to volume POSTERN[\s\S]*Press Enter to go on: $", ""),
@@ -235,6 +237,8 @@ def by_screen(screen: Screen, port: int) -> None:
         ("Outgoing mail", ENTER),
         ("Add a rule", ENTER),
         ("The mail server that takes mail to the world", ENTER),
+        ("ACME directory", ENTER),
+        ("Log server", ENTER),
         ("Mail host +mx1.mail.example.org", ENTER),
     )
 

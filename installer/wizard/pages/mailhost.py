@@ -9,7 +9,8 @@ from installer.wizard.ui import Field, Head, Ui, Way
 
 HELP = """The full name, host name and local domain together, such as mx1.mail.example.org, is what the box says in \
 its greeting. It should have an A record, and the box's public address a PTR record that leads back to it. The local \
-domain stands for the box itself: it is not one of the protected domains."""
+domain stands for the box itself: it is not one of the protected domains. Mail comes in at TCP port 25; what users \
+need in server mode, such as 465 (SMTP over TLS: submissions) or 110 (pop3), is open where a network port allows it."""
 
 
 def ask(ui: Ui, draft: Draft, profile: HardwareProfile) -> tuple[Draft, Way]:

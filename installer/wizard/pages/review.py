@@ -67,6 +67,8 @@ def summary(draft: Draft) -> str:
         *((f"{way.capitalize()} mail", _filter(one)) for way, one in draft.filters.items()),
         *([("Access rules", f"{len(draft.rules)}, first {draft.rules[0]}")] if draft.rules else []),
         *([("Smart host", f"{relay.host} port {relay.port}, {relay.tls}")] if relay.host else []),
+        *([("Certificate", f"by ACME from {draft.acme.directory}")] if draft.acme.directory else []),
+        *([("Log server", f"{draft.log_server.host}, {draft.log_server.transport}")] if draft.log_server.host else []),
     ]
     return "\n".join(f"{name:<14} {value}" for name, value in rows)
 

@@ -80,6 +80,10 @@ def test_from_the_welcome_to_service(screen: Screen) -> None:
     screen.send(ENTER)
     screen.wait("Smart host")
     screen.send("smart.example.net" + DOWN + ERASE + "587" + ENTER)
+    screen.wait("ACME directory")
+    screen.send(ENTER)
+    screen.wait("Log server")
+    screen.send(ENTER)
     text = screen.wait("Review")
     assert "Mail host      mx1.mail.example.org" in text
     assert "password set" in text

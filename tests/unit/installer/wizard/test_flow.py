@@ -17,7 +17,7 @@ from installer.wizard.draft import Draft, draft_of, factory, keep, kept
 from installer.wizard.pages.review import Action
 from installer.wizard.session import Session, present_ports
 from installer.wizard.turn import LOCK, turn
-from installer.wizard.typed import SmartHost
+from installer.wizard.typed import Acme, LogServer, SmartHost
 from overlays.network.settings import PickUp, PortSmtp
 from overlays.settings import Secrets, Settings, dump_answers, parse_answers, parse_secrets
 from tests.unit.installer.wizard.script import Back, Script
@@ -44,7 +44,10 @@ DOMAINS: list[object] = ["add", ("Example.com", "10.0.0.25", None, None), LOGIN,
 FILTERING: list[object] = [("Low", None, None), (None, "off", None)]
 ACCESS: list[object] = ["done"]
 SMARTHOST: list[object] = [(None,) * 6]
-AFTER = [*FILTERING, *ACCESS, *SMARTHOST]
+CERTIFICATE: list[object] = [(None, None)]
+LOG_SERVER: list[object] = [(None,) * 6]
+LAST = [*SMARTHOST, *CERTIFICATE, *LOG_SERVER]
+AFTER = [*FILTERING, *ACCESS, *LAST]
 RULE: tuple[str | None, ...] = (None,) * 8
 
 
@@ -60,6 +63,16 @@ def rule(
     return (sender, None, client, None, login, tls, action, None)
 
 
+ACME = "https://acme-v02.api.letsencrypt.org/directory"
+
+
+def log_server(
+    host: str, *, transport: str | None = None, name: str | None = None, types: str | None = None
+) -> tuple[str | None, ...]:
+    """What is typed on the page of the log server."""
+    return (host, transport, None, name, types, None)
+
+
 BEFORE_DOMAINS: list[object] = [*MODE, *ADMIN, *PORTS, *BEYOND, *CLOCK, *MAILHOST]
 ALL: list[object] = [*BEFORE_DOMAINS, *DOMAINS, *AFTER]
 # Every page of a box that is set up, left as it is.
@@ -69,7 +82,7 @@ KEEP: list[object] = [
     "done",
     *[(None,) * 3] * 2,
     *ACCESS,
-    *SMARTHOST,
+    *LAST,
 ]
 
 
@@ -189,7 +202,7 @@ def test_factory_defaults_are_offered(profile: HardwareProfile, start: Draft) ->
 
 def test_back_through_all_pages_loses_nothing(profile: HardwareProfile, start: Draft) -> None:
     """From the review over all pages back to the administrator, then forward with Enter alone."""
-    back = [Back()] * 15
+    back = [Back()] * 17
     forward = [*KEEP, "apply"]
     expected = run(Script([*ALL, "apply"]), profile, start).settings
     again = Script([*ALL, *back, *forward])
@@ -262,7 +275,7 @@ RELAY = ("Smart.example.net", "587", "No", None, None, "box@example.net")
 def test_a_smart_host_wants_its_password(profile: HardwareProfile, start: Draft, tmp_path: Path) -> None:
     path = tmp_path / "wizard-draft"
     secret = "wren~and=finch"
-    script = Script([*ALL[:-1], RELAY, " ", "", Back(), (None,) * 6, secret, "apply"])
+    script = Script([*ALL[:-3], RELAY, " ", "", Back(), (None,) * 6, secret, *CERTIFICATE, *LOG_SERVER, "apply"])
     finished = flow.run(script, profile, start, lambda draft: keep(draft, path))
     assert finished
     smarthost = finished.settings.smarthost
@@ -295,6 +308,22 @@ def test_both_directions_are_filtered_as_chosen(profile: HardwareProfile, start:
     assert (filtering.outgoing.antispam, filtering.outgoing.antivirus) == ("off", False)
 
 
+def test_certificate_and_log_server(profile: HardwareProfile, start: Draft) -> None:
+    port = ("192.0.2.10/24", "ping ssh smtp https http")
+    server = log_server("10.0.0.140", name="Log.example.org", types="event, antivirus")
+    pages = [*MODE, *ADMIN, "done", port, *PORTS[2:], *BEYOND, *CLOCK, *MAILHOST, *DOMAINS, *FILTERING, *ACCESS]
+    script = Script([*pages, *SMARTHOST, (ACME, "postmaster@example.com"), server, "apply"])
+    finished = run(script, profile, start)
+    assert finished.settings.web.acme
+    assert finished.settings.web.acme.directory == ACME
+    assert str(finished.settings.logs.server) == "10.0.0.140 port 6514, tls: event, antivirus from information up"
+    assert f"Certificate    by ACME from {ACME}" in script.text
+    again = draft_of(finished.settings, finished.secrets, profile.port_names)
+    assert again.settings() == finished.settings
+    without = again.but(acme=Acme(), log_server=LogServer()).settings()
+    assert (without.web.acme, without.logs.server) == (None, None)
+
+
 def test_rules_are_added_moved_and_kept(profile: HardwareProfile, start: Draft) -> None:
     rules = [
         *["add", rule(client="10.0.0.0/24, 10.9.0.0/16")],
@@ -302,7 +331,7 @@ def test_rules_are_added_moved_and_kept(profile: HardwareProfile, start: Draft) 
         *["2", "up", "2", "change", rule(client="10.0.0.0/24"), "add", rule(sender="*@spam.example", action="reject")],
         *["3", "remove", "done"],
     ]
-    script = Script([*BEFORE_RULES, *rules, *SMARTHOST, "apply"])
+    script = Script([*BEFORE_RULES, *rules, *LAST, "apply"])
     finished = run(script, profile, start)
     first, second = finished.settings.access
     assert first.sender
@@ -314,9 +343,7 @@ def test_rules_are_added_moved_and_kept(profile: HardwareProfile, start: Draft) 
 
 def test_a_rule_that_a_move_hides_is_said_on_the_list(profile: HardwareProfile, start: Draft) -> None:
     narrow, wide = rule(client="10.0.0.7", action="reject"), rule(client="10.0.0.0/24")
-    script = Script(
-        [*BEFORE_RULES, "add", narrow, "add", wide, "2", "up", "done", "2", "up", "done", *SMARTHOST, "save"]
-    )
+    script = Script([*BEFORE_RULES, "add", narrow, "add", wide, "2", "up", "done", "2", "up", "done", *LAST, "save"])
     run(script, profile, start)
     assert "rule 2: 10.0.0.7/32 is decided by an earlier rule, number 1" in script.text
 
@@ -370,14 +397,14 @@ WRONG: dict[str, tuple[list[object], object, str]] = {
     "unknown level": ([*BEFORE_DOMAINS, *DOMAINS], ("highest", None, None), "cannot be 'highest'"),
     "maybe viruses": ([*BEFORE_DOMAINS, *DOMAINS], (None, "maybe", None), "Antivirus: "),
     "spam to nowhere": ([*BEFORE_DOMAINS, *DOMAINS, FILTERING[0]], (None, None, "bounce"), "cannot be 'bounce'"),
-    "smart host is the box": (ALL[:-1], ("10.0.0.1", None, None, None, None, None), "10.0.0.1 is the box itself"),
-    "nameless smart host": (ALL[:-1], ("192.0.2.80", None, None, None, None, None), "Certificate: is missing"),
+    "smart host is the box": (ALL[:-3], ("10.0.0.1", None, None, None, None, None), "10.0.0.1 is the box itself"),
+    "nameless smart host": (ALL[:-3], ("192.0.2.80", None, None, None, None, None), "Certificate: is missing"),
     "password in the clear": (
-        ALL[:-1],
+        ALL[:-3],
         ("smart.example.net", None, None, "may", None, "box"),
         "a password goes over encrypted lines alone",
     ),
-    "user of two words": (ALL[:-1], ("smart.example.net", "587", None, None, None, "a b"), "one word without a colon"),
+    "user of two words": (ALL[:-3], ("smart.example.net", "587", None, None, None, "a b"), "one word without a colon"),
     "rule for nobody": ([*BEFORE_RULES, "add"], RULE, "says nothing of whom it is for"),
     "client by name": ([*BEFORE_RULES, "add"], rule(client="host.example.net"), "Clients: "),
     "client's host bits": ([*BEFORE_RULES, "add"], rule(client="10.0.0.5/24"), "10.0.0.0/24 is right for the network"),
@@ -390,6 +417,14 @@ WRONG: dict[str, tuple[list[object], object, str]] = {
     ),
     "unknown action": ([*BEFORE_RULES, "add"], rule(client="10.0.0.0/24", action="accept"), "cannot be 'accept'"),
     "unknown login": ([*BEFORE_RULES, "add"], rule(client="10.0.0.0/24", login="maybe"), "cannot be 'maybe'"),
+    "directory without https": (ALL[:-2], ("http://acme.example", None), "is not the address of an ACME directory"),
+    "contact of one word": (ALL[:-2], (ACME, "somebody"), "Contact: "),
+    "certificate without http": (ALL[:-2], (ACME, None), "no port lets in http, by which the authority looks"),
+    "log server is the box": (ALL[:-1], log_server("10.0.0.1", name="log.example.org"), "10.0.0.1 is the box itself"),
+    "nameless log server": (ALL[:-1], log_server("10.0.0.140"), "Certificate: is missing"),
+    "no records": (ALL[:-1], log_server("log.example.org", types=""), "nothing would be sent"),
+    "records of another kind": (ALL[:-1], log_server("log.example.org", types="history, spam"), "cannot be 'spam'"),
+    "unknown transport": (ALL[:-1], log_server("log.example.org", transport="relp"), "cannot be 'relp'"),
     "unknown verify": ([*ALL[:11], "add"], ("example.com", "10.0.0.25", None, "ldap"), "cannot be 'ldap'"),
 }
 

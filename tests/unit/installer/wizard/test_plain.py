@@ -85,6 +85,9 @@ def add_domain(child: pexpect.spawn[str]) -> None:
         (r"User .*: ", "mx1"),
         (r"== Password of mx1 ==[\s\S]*Password \(not shown\): ", RELAY_PASSWORD),
         (r"The same again \(not shown\): ", RELAY_PASSWORD),
+        (r"ACME directory .*: ", ""),
+        (r"Contact .*: ", ""),
+        *[(rf"{field}.*: ", "") for field in ("Log server", "Transport", "Port", "Certificate", "Records", "Level")],
     ]
     for prompt, answer in talk:
         child.expect(prompt)
