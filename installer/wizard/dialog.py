@@ -15,6 +15,9 @@ from installer.wizard.ui import Answer, Choice, Field, Head, HungUp, Remark, Way
 
 WIDTH = 76
 ROWS = 24
+# What 9600 baud carry in two seconds: lines of a text that is only shown (a longer one has more pages), and rows of a
+# list (a longer one scrolls).
+MOST_LINES, MOST_ROWS = 10, 10
 FRAME = 6  # lines of a box that are neither text nor list: borders and buttons
 INTERRUPTS = 5  # in a row, before it is rather dialog that cannot start
 RCFILE = Path(__file__).with_name("dialogrc")
@@ -44,10 +47,13 @@ class DialogUi:
         self.options = [] if term.startswith(DRAWS_LINES) else ["--ascii-lines"]
 
     def notice(self, head: Head) -> None:
-        text = _wrapped(_above(head))
-        box = ["--msgbox", "\n".join(text), str(min(ROWS, len(text) + 5)), str(WIDTH)]
-        while self._show(["--title", head.title, "--ok-label", "OK"], box)[0]:
-            pass
+        lines = _wrapped(_above(head))
+        pages = [lines[at : at + MOST_LINES] for at in range(0, len(lines), MOST_LINES)]
+        for number, page in enumerate(pages, start=1):
+            title = f"{head.title} ({number} of {len(pages)})" if len(pages) > 1 else head.title
+            box = ["--msgbox", "\n".join(page), str(len(page) + 5), str(WIDTH)]
+            while self._show(["--title", title, "--ok-label", "OK" if number == len(pages) else "More"], box)[0]:
+                pass
 
     def menu(self, head: Head, choices: Sequence[Choice], chosen: str = "") -> Answer[str]:
         head = self._shortened(head, len(choices))
@@ -120,8 +126,8 @@ class DialogUi:
         raise Unusable("dialog ends as soon as it starts")
 
     def _shortened(self, head: Head, choices: int) -> Head:
-        """A head that leaves room for the choices; a longer text is shown on its own first, where it scrolls."""
-        if len(_wrapped(_above(head))) + FRAME + min(choices, 5) <= ROWS:
+        """A head that leaves room for the choices; a longer text is shown on its own first."""
+        if len(_wrapped(_above(head))) + min(choices, 5) <= MOST_LINES + 3:
             return head
         self.notice(head)
         return replace(head, text="", problems=())
@@ -141,7 +147,7 @@ def _wrapped(text: str) -> list[str]:
 def _sized(text: str, rows: int) -> list[str]:
     """The text, height, width and height of the list of a box with that many rows; longer lists scroll."""
     lines = _wrapped(text)
-    room = max(1, min(rows, ROWS - FRAME - len(lines)))
+    room = max(1, min(rows, MOST_ROWS, ROWS - FRAME - len(lines)))
     return ["\n".join(lines), str(min(ROWS, len(lines) + room + FRAME)), str(WIDTH), str(room)]
 
 

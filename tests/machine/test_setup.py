@@ -240,6 +240,7 @@ def by_screen(screen: Screen, port: int) -> None:
         ("ACME directory", ENTER),
         ("Log server", ENTER),
         ("Mail host +mx1.mail.example.org", ENTER),
+        ("Put these settings in force", ENTER),
     )
 
 

@@ -55,8 +55,7 @@ def summary(draft: Draft) -> str:
         ("Administrator", f"password {'set' if draft.has_password() else 'not set'}{keys}"),
         *([("Bridge", f"{bridged}: {_port(draft.bridge)}")] if draft.bridges else []),
         *((name, _port(port)) for name, port in used.items()),
-        ("Gateway", draft.gateways or "none"),
-        ("Name servers", draft.dns or "none"),
+        ("Gateway", f"{draft.gateways or 'none'}, name servers {draft.dns or 'none'}"),
         ("Clock", f"{draft.timezone}, {f'NTP {draft.ntp}' if draft.ntp else 'no NTP'}"),
         ("Mail host", f"{draft.host_name}.{draft.local_domain}"),
         *([("Proxy", f"fails {draft.fail}, encryption: {draft.starttls}")] if draft.bridges else []),
@@ -67,7 +66,7 @@ def summary(draft: Draft) -> str:
         *((f"{way.capitalize()} mail", _filter(one)) for way, one in draft.filters.items()),
         *([("Access rules", f"{len(draft.rules)}, first {draft.rules[0]}")] if draft.rules else []),
         *([("Smart host", f"{relay.host} port {relay.port}, {relay.tls}")] if relay.host else []),
-        *([("Certificate", f"by ACME from {draft.acme.directory}")] if draft.acme.directory else []),
+        *([("Certificate", f"ACME, {draft.acme.directory}")] if draft.acme.directory else []),
         *([("Log server", f"{draft.log_server.host}, {draft.log_server.transport}")] if draft.log_server.host else []),
     ]
     return "\n".join(f"{name:<14} {value}" for name, value in rows)

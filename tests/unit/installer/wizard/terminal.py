@@ -13,6 +13,7 @@ import pyte
 
 REPOSITORY = Path(__file__).parents[4]
 PATIENCE = 30
+CLEARED = "\x1b[H\x1b[J"  # what a new page begins with
 
 
 def make_root(root: Path) -> Path:
@@ -77,6 +78,16 @@ class Screen:
                     return self.text
                 break
         raise AssertionError(f"{pattern!r} did not appear on:\n{self.text}")
+
+    def turn(self, keys: str, pattern: str) -> str:
+        """Press keys that lead to another page, and read until it stands there; the text on the screen."""
+        before = len(self.log)
+        self.send(keys)
+        while CLEARED not in self.log[before:]:
+            self._take(self.child.read_nonblocking(4096, timeout=PATIENCE))
+        text = self.wait(pattern)
+        self.received = len(self.log) - self.log.index(CLEARED, before)
+        return text
 
     def send(self, keys: str) -> None:
         self.child.send(keys)

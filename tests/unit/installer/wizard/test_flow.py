@@ -317,7 +317,7 @@ def test_certificate_and_log_server(profile: HardwareProfile, start: Draft) -> N
     assert finished.settings.web.acme
     assert finished.settings.web.acme.directory == ACME
     assert str(finished.settings.logs.server) == "10.0.0.140 port 6514, tls: event, antivirus from information up"
-    assert f"Certificate    by ACME from {ACME}" in script.text
+    assert f"Certificate    ACME, {ACME}" in script.text
     again = draft_of(finished.settings, finished.secrets, profile.port_names)
     assert again.settings() == finished.settings
     without = again.but(acme=Acme(), log_server=LogServer()).settings()
