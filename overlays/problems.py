@@ -12,6 +12,7 @@ from hardware.profile import HardwareProfile
 from overlays.access import settings as access_concern
 from overlays.domains import settings as domains_concern
 from overlays.filtering import settings as filtering_concern
+from overlays.network.links import carrier
 from overlays.network.settings import MAILBOX_SERVICES, PortService, path_of
 from overlays.settings import Secrets, Settings
 from overlays.smarthost import settings as smarthost_concern
@@ -40,9 +41,7 @@ def problems(
 def _reasons(settings: Settings, profile: HardwareProfile, secrets: Secrets | None) -> Iterator[Reason]:
     if settings.mode not in profile.op_modes:
         yield Reason("mode", f"{settings.mode} mode does not work on {profile.id}", f"it has {_list(profile.op_modes)}")
-    for name in settings.network.ports:
-        if name not in profile.port_names:
-            yield Reason(f"network.ports.{name}", f"{profile.id} has no such port", nearest(name, profile.port_names))
+    yield from _ports(settings, profile)
     yield from settings.admin.problems()
     yield from settings.network.problems()
     yield from settings.clock.problems()
@@ -69,6 +68,18 @@ def _reasons(settings: Settings, profile: HardwareProfile, secrets: Secrets | No
         yield Reason(
             "web.acme", "no port lets in http, by which the authority looks", "such as allow: [smtp, https, http]"
         )
+
+
+def _ports(settings: Settings, profile: HardwareProfile) -> Iterator[Reason]:
+    """What the settings name and the hardware does not have."""
+    network = settings.network
+    known = (*profile.port_names, *network.bonds)
+    named = [(path_of(name), carrier(name) or name, known) for name in network.ports]
+    for name, bond in network.bonds.items():
+        named += [(f"network.bonds.{name}.ports", port, profile.port_names) for port in bond.ports]
+    for path, name, allowed in named:
+        if name not in allowed:
+            yield Reason(path, f"{profile.id} has no such port", nearest(name, allowed))
 
 
 def _queue(settings: Settings, profile: HardwareProfile) -> Iterator[Reason]:

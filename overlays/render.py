@@ -22,7 +22,8 @@ from overlays.settings import Secrets, Settings, factory
 from overlays.values import one_line
 
 COMPILED = "compiled"  # a folder beside the concerns, on the box: each template as a program, made with the image
-EACH_PORT = "{port}"  # a path with this in it is rendered once for every port of the hardware
+EACH_PORT = "{port}"  # a path with this in it is rendered once for every port of the hardware, VLAN and bond
+EACH_LINK = "{link}"  # the same for VLANs and bonds alone
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ def render_boot(
         "profile": profile,
         "sizing": sizing.for_profile(profile),
     }
-    plans = (chosen.network.plan(name) for name in profile.port_names)
+    plans = (chosen.network.plan(name) for name in (*profile.port_names, *chosen.network.made))
+    links = {link.name: link for link in chosen.network.links}
     ports = {plan.name: replace(plan, awake=settings is None) for plan in plans}
     made: dict[str, RenderedFile] = {}
     for name, overlay in overlays().items():
@@ -62,6 +64,9 @@ def render_boot(
             if EACH_PORT in path:
                 for port, plan in ports.items():
                     _add(made, path.replace(EACH_PORT, port), _render(file, context | {"port": plan}, overlay, path))
+            elif EACH_LINK in path:
+                for each, link in links.items():
+                    _add(made, path.replace(EACH_LINK, each), _render(file, context | {"link": link}, overlay, path))
             else:
                 _add(made, path, _render(file, context, overlay, path))
         for path, target in overlay.links.items():

@@ -115,7 +115,10 @@ def look(places: Places) -> Status:
         generation=generation.number if generation else None,
         generation_time=generation.about.time if generation else None,
         on_trial=generation is not None and generation.about.verdict is Verdict.TRIAL,
-        ports=_ports(places.root, profile.port_names if profile else ()),
+        ports=_ports(
+            places.root,
+            (*(profile.port_names if profile else ()), *(settings.network.made if settings else ())),
+        ),
         services=_services(settings),
         queue=_queue(places.root),
         quarantine=_quarantine(places.root),

@@ -14,6 +14,7 @@ from pathlib import Path
 from hardware.host import files
 from hardware.host.run import Argument, run
 from installer.preflight.finding import Colour, Finding
+from overlays.network.links import carrier
 from overlays.settings import Settings, dump_answers
 
 COMMAND = Path("/usr/bin/postern")
@@ -50,10 +51,11 @@ def rehearsal(settings: Settings, hardware: tuple[str, ...]) -> Iterator[list[st
         inside = ["ip", "-netns", NAME]
         run([*inside, "link", "set", "lo", "up"], timeout=20)
         for name, port in settings.network.interfaces.items():
-            cable = name if name in hardware else hardware[0]  # a bridge is asked for from its first port
+            cable = _cable(settings, name, hardware)
             if not port.addresses or run(["ip", "link", "set", cable, "up"], timeout=20, check=False).status:
                 continue
-            run(["ip", "link", "add", "link", cable, "name", name, "netns", NAME, "type", "macvlan"], timeout=20)
+            kind = ["vlan", "id", name.partition(".")[2]] if carrier(name) else ["macvlan"]
+            run(["ip", "link", "add", "link", cable, "name", name, "netns", NAME, "type", *kind], timeout=20)
             run([*inside, "link", "set", name, "up"], timeout=20)
             for address in port.addresses:
                 run([*inside, "address", "add", str(address), "dev", name], timeout=20)
@@ -63,3 +65,12 @@ def rehearsal(settings: Settings, hardware: tuple[str, ...]) -> Iterator[list[st
             for to, via in ways + [(str(route.to), str(route.via)) for route in plan.routes]:
                 run([*inside, "route", "add", to, "via", via, "dev", name], timeout=20, check=False)
         yield ["ip", "netns", "exec", NAME]
+
+
+def _cable(settings: Settings, name: str, hardware: tuple[str, ...]) -> str:
+    """The port that is asked from for a port, VLAN or bond: of a bond, and of the bridge, the first one."""
+    name = carrier(name) or name
+    bond = settings.network.bonds.get(name)
+    if bond:
+        return bond.ports[0]
+    return name if name in hardware else (settings.network.bridged(hardware) or hardware)[0]

@@ -18,6 +18,7 @@ from installer.wizard import FACTORY_ADDRESS
 from installer.wizard.typed import (
     Acme,
     Filter,
+    Link,
     Login,
     LogServer,
     Rule,
@@ -32,6 +33,7 @@ from installer.wizard.typed import (
     smarthost_of,
     smtp_of,
 )
+from overlays.network.links import carrier
 from overlays.problems import problems
 from overlays.settings import Secrets, Settings, parse_answers, parse_secrets
 
@@ -84,6 +86,8 @@ class Draft(Frozen):
     keys: tuple[str, ...] = ()
     bridge: Port = Port()  # transparent mode: the bridge's own addresses and services
     ports: dict[str, Port] = Field({})
+    links: tuple[Link, ...] = ()  # VLANs and bonds
+    new_link: Link = Link()  # typed and not added yet
     gateways: str = ""
     dns: str = ""
     timezone: str = "UTC"
@@ -149,12 +153,14 @@ class Draft(Frozen):
         ports = {name: _port(port) for name, port in self.ports.items() if port.addresses}
         if self.bridges:
             ports |= {name: {"smtp": typed.document()} for name, typed in self.smtp.items()} | ports
+        ports |= {one.name: _port(one) for one in self.links if one.addresses or one.is_vlan}
         bridge = _port(self.bridge) if self.bridges else None
         directions = self.filters.items()
         asked: dict[str, dict[str, Any]] = {
             "admin": {"keys": list(self.keys)},
             "network": {
                 "ports": ports,
+                "bonds": {one.name: one.bond() for one in self.links if not one.is_vlan},
                 "bridge": bridge,
                 "gateways": self.gateways.split(),
                 "dns": self.dns.split(),
@@ -236,13 +242,17 @@ def draft_of(settings: Settings, secrets: Secrets | None, ports: Sequence[str]) 
     """The draft that makes these settings again, on a box with these ports."""
     tree = settings.model_dump(mode="json")
     network, clock, mailhost = tree["network"], tree["clock"], tree["mailhost"]
-    set_up = {name: _typed_port(port) for name, port in network["ports"].items()}
+    bonds = network["bonds"]
+    named = {name: _typed_port(port) for name, port in network["ports"].items()}
+    made = [*bonds, *(name for name in named if carrier(name))]
+    set_up = {name: port for name, port in named.items() if name not in made}
     return Draft(
         before=settings,
         mode=tree["mode"],
         keys=tree["admin"]["keys"],
         bridge=_typed_port(network["bridge"]) if network["bridge"] else Port(),
         ports={name: Port() for name in ports} | set_up,
+        links=tuple(_typed_link(name, named.get(name, Port(allow="")), bonds.get(name)) for name in made),
         gateways=" ".join(network["gateways"]),
         dns=" ".join(network["dns"]),
         timezone=clock["timezone"],
@@ -272,6 +282,11 @@ def _typed_port(port: dict[str, Any]) -> Port:
     return Port(addresses=" ".join(port["addresses"]), allow=" ".join(port["allow"]))
 
 
+def _typed_link(name: str, port: Port, bond: dict[str, Any] | None) -> Link:
+    link = Link(name=name, addresses=port.addresses, allow=port.allow)
+    return link.model_copy(update={"ports": " ".join(bond["ports"]), "mode": bond["mode"]}) if bond else link
+
+
 def keep(draft: Draft, path: Path) -> None:
     """Store a draft, without its secrets, so that another console or a later session goes on from it."""
     files.write(path, draft.model_dump_json(exclude_defaults=True), mode=0o600)
@@ -288,7 +303,7 @@ def kept(path: Path, start: Draft) -> Draft:
     return found.but(secrets=start.secrets)
 
 
-def _port(port: Port) -> dict[str, Any]:
+def _port(port: Port | Link) -> dict[str, Any]:
     return {"addresses": port.addresses.split(), "allow": port.allow.split()}
 
 

@@ -53,6 +53,27 @@ def login_of(tree: dict[str, Any] | None) -> Login:
     return Login(protocol=tree["protocol"], port=port, tls=tree["tls"], verify="yes" if tree["verify"] else "no")
 
 
+class Link(Frozen):
+    """A VLAN, or with ports a bond of them; ports, addresses and allowed services are separated by spaces."""
+
+    name: str = ""
+    ports: str = ""
+    mode: str = "active-backup"
+    addresses: str = ""
+    allow: str = "ping smtp"
+
+    @property
+    def is_vlan(self) -> bool:
+        return "." in self.name and not self.ports
+
+    def bond(self) -> dict[str, Any]:
+        return {"ports": self.ports.split(), "mode": self.mode}
+
+    def __str__(self) -> str:
+        of = f"{self.ports} by {self.mode}: " if self.ports else ""
+        return f"{of}{self.addresses or 'no address'} ({self.allow or 'nothing allowed'})"
+
+
 class Rule(Frozen):
     """One access rule. A pattern between slashes is a regular expression; clients are separated by spaces."""
 

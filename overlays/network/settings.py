@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import Field
 
 from hardware.host.documents import Frozen
+from overlays.network.links import Bond, Link, bond_link, carrier, is_bond, is_vlan, vlan_link
 from overlays.values import Address, AnyAddress, AnyInterface, AnyNetwork, Interface, Line, Network, OneOrMore, Reason
 
 NAME_SERVERS = 3  # the C library reads no more than these
@@ -108,11 +109,22 @@ class PortPlan:
     gateways: tuple[AnyAddress, ...]
     routes: tuple[Route, ...]
     bridge: str = ""  # that the port belongs to
+    bond: str = ""  # that the port belongs to
+    vlans: tuple[str, ...] = ()  # that the port carries
     awake: bool = False  # before set-up: without an address nothing answers, and the wizard can tell where a cable is
 
     @property
     def in_use(self) -> bool:
-        return bool(self.addresses or self.bridge or self.awake)
+        return bool(self.addresses or self.bridge or self.bond or self.vlans or self.awake)
+
+    @property
+    def memberships(self) -> tuple[str, ...]:
+        """The links that networkd makes of the port, and those that it belongs to."""
+        belongs = {"Bridge": self.bridge, "Bond": self.bond}
+        return (
+            *(f"{word}={name}" for word, name in belongs.items() if name),
+            *(f"VLAN={name}" for name in self.vlans),
+        )
 
     @property
     def activation(self) -> str:
@@ -168,7 +180,10 @@ _MATCHES = {
 class NetworkSettings(Frozen):
     """The network: nothing is learned from it, everything is written here."""
 
-    ports: dict[Line, Port] = Field({}, description="by name: port1, port2, ...")
+    ports: dict[Line, Port] = Field(
+        {}, description="by name: port1, port2, ...; VLAN 10 of port1 is port1.10, and bonds are here as well"
+    )
+    bonds: dict[Line, Bond] = Field({}, description="several ports as one link, by name: bond1, bond2, ...")
     bridge: Bridge | None = Field(None, description="transparent mode's own addresses")
     gateways: Annotated[tuple[Address, ...], OneOrMore] = Field(
         (), description="default routers, one for IPv4 and one for IPv6"
@@ -240,13 +255,31 @@ class NetworkSettings(Frozen):
         """What networkd does with the port of that name, whether settings speak of it or not."""
         port = self.interfaces.get(name, Port())
         networks = [address.network for address in port.addresses]
+        bond = self.bond_of(name)
         return PortPlan(
             name,
             port.addresses,
             tuple(gateway for gateway in self.gateways if _inside(gateway, networks)),
             tuple(route for route in self.routes if _inside(route.via, networks)),
-            BRIDGE if self.bridge and not port.addresses else "",
+            BRIDGE if self.bridge and not port.addresses and not bond and name not in self.made else "",
+            bond,
+            tuple(vlan for vlan in self.ports if carrier(vlan) == name),
         )
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        """What networkd makes of ports."""
+        bonds = (bond_link(name, bond) for name, bond in self.bonds.items())
+        return (*bonds, *(vlan_link(name) for name in self.ports if carrier(name)))
+
+    @property
+    def made(self) -> tuple[str, ...]:
+        """The names of the links."""
+        return tuple(link.name for link in self.links)
+
+    def bond_of(self, port: str) -> str:
+        """The bond that a port belongs to."""
+        return next((name for name, bond in self.bonds.items() if port in bond.ports), "")
 
     def leads_to(self, address: AnyAddress) -> bool:
         """Whether a port's network, a route or a default route has the address."""
@@ -266,6 +299,8 @@ class NetworkSettings(Frozen):
             if PortService.HTTP in port.allow and PortService.HTTPS not in port.allow:
                 yield Reason(f"{path}.allow", "http only leads to https, which this port keeps out", "add https")
         yield from self._bridge()
+        yield from self._vlans()
+        yield from self._bonds()
         yield from self._overlaps()
         yield from self._routers()
         if len(self.dns) > NAME_SERVERS:
@@ -281,6 +316,37 @@ class NetworkSettings(Frozen):
             found = [address for address in self.bridge.addresses if address.version == family] if self.bridge else []
             if len(found) > 1:
                 yield Reason("network.bridge.addresses", f"{_and(found)} are both of IPv{family}: one is right")
+
+    def _vlans(self) -> Iterator[Reason]:
+        for name in filter(carrier, self.ports):
+            path, port, bond = path_of(name), carrier(name), self.bond_of(carrier(name))
+            if not is_vlan(name):
+                yield Reason(path, "is not the name of a VLAN", "such as port1.10: a port, and a number from 1 to 4094")
+            elif bond:
+                yield Reason(path, f"{port} is a port of {bond}", f"{bond}{name.removeprefix(port)} is right")
+            elif not self.ports[name].addresses:
+                yield Reason(path, "a VLAN without an address does nothing", "give it one, or leave it out")
+            elif self.plan(port).bridge:
+                hint = f"give {port} an address of its own"
+                yield Reason(path, f"{port} belongs to the bridge, which lets VLANs cross unread", hint)
+
+    def _bonds(self) -> Iterator[Reason]:
+        for name, bond in self.bonds.items():
+            path = f"network.bonds.{name}"
+            if not is_bond(name):
+                yield Reason(path, "is not the name of a bond", "such as bond1, up to bond9")
+            if len(set(bond.ports)) < 2:
+                yield Reason(f"{path}.ports", "a bond has two ports or more", "such as [port3, port4]")
+            if not self.plan(name).addresses and not self.plan(name).vlans:
+                hint = f"such as ports: {{{name}: {{addresses: [192.0.2.10/24]}}}}"
+                yield Reason(path, "has neither an address nor a VLAN", hint)
+            for port in dict.fromkeys(bond.ports):
+                if self.bond_of(port) != name:
+                    yield Reason(f"{path}.ports", f"{port} is a port of {self.bond_of(port)} already")
+                elif port in self.ports:
+                    yield Reason(
+                        path_of(port), f"is a port of {name}, which has the addresses", f"write them at {name}"
+                    )
 
     def _overlaps(self) -> Iterator[Reason]:
         placed = [

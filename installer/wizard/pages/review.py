@@ -47,7 +47,8 @@ def summary(draft: Draft) -> str:
     used = {name: port for name, port in draft.ports.items() if port.addresses}
     keys = f", {len(draft.keys)} SSH key{'s' * (len(draft.keys) > 1)}" if draft.keys else ""
     domains = [f"{domain.name} {draft.way_of(domain)}" for domain in draft.domains]
-    bridged = " ".join(name for name in draft.ports if name not in used)
+    bonded = " ".join(link.ports for link in draft.links).split()
+    bridged = " ".join(name for name in draft.ports if name not in (*used, *bonded))
     new = f"{len(draft.users)} new, {len(draft.user_passwords)} of them with a password"
     more = len(domains) - SHOWN_DOMAINS
     rows = [
@@ -55,6 +56,7 @@ def summary(draft: Draft) -> str:
         ("Administrator", f"password {'set' if draft.has_password() else 'not set'}{keys}"),
         *([("Bridge", f"{bridged}: {_port(draft.bridge)}")] if draft.bridges else []),
         *((name, _port(port)) for name, port in used.items()),
+        *((link.name, str(link)) for link in draft.links),
         ("Gateway", f"{draft.gateways or 'none'}, name servers {draft.dns or 'none'}"),
         ("Clock", f"{draft.timezone}, {f'NTP {draft.ntp}' if draft.ntp else 'no NTP'}"),
         ("Mail host", f"{draft.host_name}.{draft.local_domain}"),

@@ -79,8 +79,8 @@ def test_a_protected_local_domain_belongs_to_its_server() -> None:
 def test_addresses_by_what_their_ports_let_in() -> None:
     network = example("gateway-ipv6").network
     assert network.allowing("ssh") == (ip_address("172.16.0.1"),)
-    assert example("gateway-ipv6").smtp_hosts == ("192.0.2.10", "[2001:db8:1::10]", "[2001:db8:2::1]")
-    assert example("gateway-ipv6").smtp_share(64) == 21
+    assert example("gateway-ipv6").smtp_hosts == ("192.0.2.10", "[2001:db8:1::10]", "[2001:db8:2::1]", "10.0.0.1")
+    assert example("gateway-ipv6").smtp_share(64) == 16
 
 
 def test_the_access_service_is_asked_where_something_is_to_be_decided() -> None:

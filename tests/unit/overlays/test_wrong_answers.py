@@ -576,6 +576,58 @@ def test_wrong_answer_gets_its_sentence(path: str, value: object, sentence: str)
     assert len(found) == 1, found
 
 
+LINKED: dict[str, Any] = copy.deepcopy(GOOD)
+LINKED["network"]["ports"]["bond1"] = {"addresses": ["172.16.0.1/24"]}
+LINKED["network"]["bonds"] = {"bond1": {"ports": ["port3", "port4"]}}
+OTHER_NET = {"addresses": ["172.17.0.1/24"]}
+
+WRONG_LINKS: list[tuple[str, object, str]] = [
+    ("ports/port1.0", OTHER_NET, "ports.port1.0: is not the name of a VLAN (such as port1.10: a port, and a number"),
+    ("ports/port1.4095", OTHER_NET, "ports.port1.4095: is not the name of a VLAN"),
+    ("ports/port1.10", {}, "ports.port1.10: a VLAN without an address does nothing (give it one, or leave it out)"),
+    ("ports/port9.10", OTHER_NET, "ports.port9.10: fortimail-100 has no such port"),
+    ("ports/port3.10", OTHER_NET, "ports.port3.10: port3 is a port of bond1 (bond1.10 is right)"),
+    (
+        "ports/bond1.10",
+        {"addresses": ["172.16.0.9/24"]},
+        "ports.bond1.10.addresses.0: the network 172.16.0.0/24 overlaps 172.16.0.0/24 of bond1",
+    ),
+    ("ports/bond1", GONE, "bonds.bond1: has neither an address nor a VLAN (such as ports: {bond1: {addresses:"),
+    ("ports/port3", {}, "ports.port3: is a port of bond1, which has the addresses (write them at bond1)"),
+    ("bonds/bond1/ports", ["port3"], "bonds.bond1.ports: a bond has two ports or more (such as [port3, port4])"),
+    ("bonds/bond1/ports", ["port3", "port9"], "bonds.bond1.ports: fortimail-100 has no such port"),
+    ("bonds/bond1/mode", "balance-rr", "bonds.bond1.mode: cannot be 'balance-rr'"),
+    ("bonds", GONE, "ports.bond1: fortimail-100 has no such port"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "sentence"), WRONG_LINKS, ids=[one[2][:60] for one in WRONG_LINKS])
+def test_wrong_link_gets_its_sentence(path: str, value: object, sentence: str) -> None:
+    assert complaints(changed("network/ports/bond1", LINKED["network"]["ports"]["bond1"], LINKED)) == []
+    (found,) = complaints(changed(f"network/{path}", value, LINKED))
+    assert found.startswith(f"network.{sentence}")
+
+
+def test_a_port_is_in_one_bond() -> None:
+    document = copy.deepcopy(LINKED)
+    document["network"]["ports"]["trunk"] = OTHER_NET
+    found = complaints(changed("network/bonds/trunk", {"ports": ["port4", "port3"]}, document))
+    assert [one.partition(" (")[0] for one in found] == [
+        "network.bonds.trunk: is not the name of a bond",
+        "network.bonds.trunk.ports: port4 is a port of bond1 already",
+        "network.bonds.trunk.ports: port3 is a port of bond1 already",
+    ]
+
+
+def test_the_bridge_lets_vlans_cross() -> None:
+    document = copy.deepcopy(TRANSPARENT)
+    found = complaints(changed("network/ports", {"port1.10": OTHER_NET}, document))
+    hint = "give port1 an address of its own"
+    assert found == [
+        f"network.ports.port1.10: port1 belongs to the bridge, which lets VLANs cross unread ({hint})",
+    ]
+
+
 SERVER: dict[str, Any] = GOOD | {
     "mode": "server",
     "network": GOOD["network"] | {"ports": {"port1": {"addresses": ["192.0.2.10/24"], "allow": ["smtp", "imaps"]}}},

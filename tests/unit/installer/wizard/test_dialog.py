@@ -50,6 +50,8 @@ def test_from_the_welcome_to_service(screen: Screen) -> None:
         screen.send(ENTER)
         screen.wait(f"Network: {port}")
     screen.send(ENTER)
+    screen.wait("VLANs, and bonds")
+    screen.send(ENTER)
     screen.wait("beyond the ports")
     screen.send("192.168.1.1" + DOWN + "192.168.1.53" + ENTER)
     screen.wait("Clock")

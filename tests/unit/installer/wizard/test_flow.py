@@ -36,6 +36,8 @@ PORTS: list[object] = [
     (None, None),
     (None, None),
 ]
+LINKS: list[object] = ["done"]
+PORTS += LINKS
 BEYOND: list[object] = [("192.0.2.1", "192.0.2.53")]
 CLOCK: list[object] = [("zurich", "192.0.2.123")]
 MAILHOST: list[object] = [("MX1", "mail.example.org.")]
@@ -48,21 +50,19 @@ CERTIFICATE: list[object] = [(None, None)]
 LOG_SERVER: list[object] = [(None,) * 6]
 LAST = [*SMARTHOST, *CERTIFICATE, *LOG_SERVER]
 AFTER = [*FILTERING, *ACCESS, *LAST]
-RULE: tuple[str | None, ...] = (None,) * 8
 
 
-def rule(
-    *,
-    sender: str | None = None,
-    client: str | None = None,
-    login: str | None = None,
-    tls: str | None = None,
-    action: str | None = None,
-) -> tuple[str | None, ...]:
-    """What is typed on the page of an access rule."""
-    return (sender, None, client, None, login, tls, action, None)
+def whom(*, sender: str | None = None, client: str | None = None) -> tuple[str | None, ...]:
+    """What is typed on the first page of an access rule."""
+    return (sender, None, client, None)
 
 
+def what(*, login: str | None = None, tls: str | None = None, action: str | None = None) -> tuple[str | None, ...]:
+    """What is typed on the second one."""
+    return (login, tls, action, None)
+
+
+OFFICE = whom(client="10.0.0.0/24")
 ACME = "https://acme-v02.api.letsencrypt.org/directory"
 
 
@@ -78,7 +78,9 @@ ALL: list[object] = [*BEFORE_DOMAINS, *DOMAINS, *AFTER]
 # Every page of a box that is set up, left as it is.
 KEEP: list[object] = [
     *["", "", (None,), "done"],
-    *[(None, None)] * 7,
+    *[(None, None)] * 4,
+    *LINKS,
+    *[(None, None)] * 3,
     "done",
     *[(None,) * 3] * 2,
     *ACCESS,
@@ -86,6 +88,7 @@ KEEP: list[object] = [
 ]
 
 
+TO_LINKS: list[object] = [*MODE, *ADMIN, *PORTS[:-1]]
 BEFORE_RULES: list[object] = [*BEFORE_DOMAINS, *DOMAINS, *FILTERING]
 
 
@@ -118,7 +121,7 @@ def test_all_pages_make_settings(profile: HardwareProfile, start: Draft) -> None
 
 
 def test_server_mode_asks_for_users_and_for_no_server(profile: HardwareProfile, start: Draft) -> None:
-    ports = ["done", ("192.0.2.10/24", "smtp imaps submissions"), (None, None), (None, None), (None, None)]
+    ports = ["done", ("192.0.2.10/24", "smtp imaps submissions"), (None, None), (None, None), (None, None), *LINKS]
     domains = ["add", ("Example.com",), "done"]
     users = ["add", ("Ann@Example.com", "Ann Lee", "sales@example.com", ""), "short", "finch and wren", "done"]
     script = Script(["server", *ADMIN, *ports, *BEYOND, *CLOCK, *MAILHOST, *domains, *users, *AFTER, "apply"])
@@ -139,6 +142,7 @@ def test_transparent_mode_asks_for_a_bridge(profile: HardwareProfile, start: Dra
         (None, None),
         ("172.16.0.1/24", "ssh"),
         (None, None),
+        *LINKS,
     ]
     domains = ["add", ("Example.com", "192.0.2.25"), LOGIN, "done", ("Open", None)]
     smtp = [(None, None, None), (None, "Proxy", None), ("drop", "drop", "no")]
@@ -202,7 +206,7 @@ def test_factory_defaults_are_offered(profile: HardwareProfile, start: Draft) ->
 
 def test_back_through_all_pages_loses_nothing(profile: HardwareProfile, start: Draft) -> None:
     """From the review over all pages back to the administrator, then forward with Enter alone."""
-    back = [Back()] * 17
+    back = [Back()] * 18
     forward = [*KEEP, "apply"]
     expected = run(Script([*ALL, "apply"]), profile, start).settings
     again = Script([*ALL, *back, *forward])
@@ -326,10 +330,10 @@ def test_certificate_and_log_server(profile: HardwareProfile, start: Draft) -> N
 
 def test_rules_are_added_moved_and_kept(profile: HardwareProfile, start: Draft) -> None:
     rules = [
-        *["add", rule(client="10.0.0.0/24, 10.9.0.0/16")],
-        *["add", rule(sender="/(news|list)-[0-9]+@partner.example/", tls="yes", action="Bypass")],
-        *["2", "up", "2", "change", rule(client="10.0.0.0/24"), "add", rule(sender="*@spam.example", action="reject")],
-        *["3", "remove", "done"],
+        *["add", whom(client="10.0.0.0/24, 10.9.0.0/16"), what()],
+        *["add", whom(sender="/(news|list)-[0-9]+@partner.example/"), what(tls="yes", action="Bypass")],
+        *["2", "up", "2", "change", whom(client="10.0.0.0/24"), Back(), whom(), what()],
+        *["add", whom(sender="*@spam.example"), what(action="reject"), "3", "remove", "done"],
     ]
     script = Script([*BEFORE_RULES, *rules, *LAST, "apply"])
     finished = run(script, profile, start)
@@ -342,8 +346,9 @@ def test_rules_are_added_moved_and_kept(profile: HardwareProfile, start: Draft) 
 
 
 def test_a_rule_that_a_move_hides_is_said_on_the_list(profile: HardwareProfile, start: Draft) -> None:
-    narrow, wide = rule(client="10.0.0.7", action="reject"), rule(client="10.0.0.0/24")
-    script = Script([*BEFORE_RULES, "add", narrow, "add", wide, "2", "up", "done", "2", "up", "done", *LAST, "save"])
+    narrow = ["add", whom(client="10.0.0.7"), what(action="reject")]
+    wide = ["add", whom(client="10.0.0.0/24"), what()]
+    script = Script([*BEFORE_RULES, *narrow, *wide, "2", "up", "done", "2", "up", "done", *LAST, "save"])
     run(script, profile, start)
     assert "rule 2: 10.0.0.7/32 is decided by an earlier rule, number 1" in script.text
 
@@ -375,22 +380,41 @@ WRONG: dict[str, tuple[list[object], object, str]] = {
     "two gateways": ([*MODE, *ADMIN, *PORTS], ("192.0.2.1 192.0.2.2", ""), "are both for IPv4"),
     "four name servers": ([*MODE, *ADMIN, *PORTS], (None, "192.0.2.2 192.0.2.3 192.0.2.4 192.0.2.5"), "only 3"),
     "name server by name": ([*MODE, *ADMIN, *PORTS], (None, "dns.example.net"), "is not an IP address"),
+    "VLAN of no port": ([*TO_LINKS, "add"], ("port9.10", None, None, "172.16.0.1/24", None), "has no such port"),
+    "VLAN of no number": (
+        [*TO_LINKS, "add"],
+        ("port1.x", None, None, "172.16.0.1/24", None),
+        "is not the name of a VLAN",
+    ),
+    "VLAN without address": ([*TO_LINKS, "add"], ("port1.10", None, None, "", None), "without an address does nothing"),
+    "VLAN in the network of a port": (
+        [*TO_LINKS, "add"],
+        ("port1.10", None, None, "192.0.2.77/28", None),
+        "Addresses: the network 192.0.2.64/28 overlaps 192.0.2.0/24 of port1",
+    ),
+    "bond of one port": ([*TO_LINKS, "add"], ("bond1", "port3", None, "172.16.0.1/24", None), "Ports: a bond has two"),
+    "bond of a port in use": (
+        [*TO_LINKS, "add"],
+        ("bond1", "port2 port3", None, "172.16.0.1/24", None),
+        "Ports: is a port of bond1",
+    ),
+    "port as a link": ([*TO_LINKS, "add"], ("port3", None, None, "172.16.0.1/24", None), "is not the name of a bond"),
     "unknown zone": ([*MODE, *ADMIN, *PORTS, *BEYOND], ("Atlantis", ""), "'Atlantis' is not a known time zone"),
     "too many zones": ([*MODE, *ADMIN, *PORTS, *BEYOND], ("america", ""), "type more of the name"),
     "bad time server": ([*MODE, *ADMIN, *PORTS, *BEYOND], (None, "ntp_1"), "is not a domain name"),
-    "no host name": (ALL[:10], ("", "example.org"), "is not a host name"),
-    "full name as host name": (ALL[:10], ("mx1.example.org", "example.org"), "the domain goes into local_domain"),
-    "local domain of one part": (ALL[:10], ("mx1", "local"), "at least two parts"),
-    "domain of one part": ([*ALL[:11], "add"], ("example", "10.0.0.25", None, None), "at least two parts"),
-    "no server": ([*ALL[:11], "add"], ("example.com", "", None, None), "Its mail server: "),
-    "server is the box": ([*ALL[:11], "add"], ("example.com", "10.0.0.1", None, None), "10.0.0.1 is the box itself"),
-    "domain is the box": ([*ALL[:11], "add"], ("mx1.mail.example.org", "10.0.0.25", None, None), "box's own name"),
-    "port of words": ([*ALL[:11], "add"], ("example.com", "10.0.0.25", "smtp", None), "Port: "),
-    "port out of range": ([*ALL[:11], "add"], ("example.com", "10.0.0.25", "70000", None), "65535"),
+    "no host name": (ALL[:11], ("", "example.org"), "is not a host name"),
+    "full name as host name": (ALL[:11], ("mx1.example.org", "example.org"), "the domain goes into local_domain"),
+    "local domain of one part": (ALL[:11], ("mx1", "local"), "at least two parts"),
+    "domain of one part": ([*ALL[:12], "add"], ("example", "10.0.0.25", None, None), "at least two parts"),
+    "no server": ([*ALL[:12], "add"], ("example.com", "", None, None), "Its mail server: "),
+    "server is the box": ([*ALL[:12], "add"], ("example.com", "10.0.0.1", None, None), "10.0.0.1 is the box itself"),
+    "domain is the box": ([*ALL[:12], "add"], ("mx1.mail.example.org", "10.0.0.25", None, None), "box's own name"),
+    "port of words": ([*ALL[:12], "add"], ("example.com", "10.0.0.25", "smtp", None), "Port: "),
+    "port out of range": ([*ALL[:12], "add"], ("example.com", "10.0.0.25", "70000", None), "65535"),
     "no address of the bridge": (["transparent", *ADMIN, "done"], ("", "ping"), "Addresses: "),
     "users' service at the bridge": (["transparent", *ADMIN, "done"], (None, "imaps"), "transparent mode has no imaps"),
     "unknown protocol": (
-        [*ALL[:11], "add", ("example.com", "10.0.0.25", None, None)],
+        [*ALL[:12], "add", ("example.com", "10.0.0.25", None, None)],
         ("ldap", None, None, None),
         "cannot be 'ldap'",
     ),
@@ -405,18 +429,19 @@ WRONG: dict[str, tuple[list[object], object, str]] = {
         "a password goes over encrypted lines alone",
     ),
     "user of two words": (ALL[:-3], ("smart.example.net", "587", None, None, None, "a b"), "one word without a colon"),
-    "rule for nobody": ([*BEFORE_RULES, "add"], RULE, "says nothing of whom it is for"),
-    "client by name": ([*BEFORE_RULES, "add"], rule(client="host.example.net"), "Clients: "),
-    "client's host bits": ([*BEFORE_RULES, "add"], rule(client="10.0.0.5/24"), "10.0.0.0/24 is right for the network"),
-    "open relay": ([*BEFORE_RULES, "add"], rule(client="0.0.0.0/0"), "makes the box an open relay"),
-    "half an expression": ([*BEFORE_RULES, "add"], rule(sender="/(news/"), "is not a regular expression"),
+    "client by name": ([*BEFORE_RULES, "add"], whom(client="host.example.net"), "Clients: "),
+    "client's host bits": ([*BEFORE_RULES, "add"], whom(client="10.0.0.5/24"), "10.0.0.0/24 is right for the network"),
+    "half an expression": ([*BEFORE_RULES, "add"], whom(sender="/(news/"), "is not a regular expression"),
     "rule behind another": (
-        [*BEFORE_RULES, "add", rule(client="10.0.0.0/24"), "add"],
-        rule(client="10.0.0.7", action="reject"),
+        [*BEFORE_RULES, "add", whom(client="10.0.0.0/24"), what(), "add"],
+        whom(client="10.0.0.7"),
         "is decided by an earlier rule, number 1",
     ),
-    "unknown action": ([*BEFORE_RULES, "add"], rule(client="10.0.0.0/24", action="accept"), "cannot be 'accept'"),
-    "unknown login": ([*BEFORE_RULES, "add"], rule(client="10.0.0.0/24", login="maybe"), "cannot be 'maybe'"),
+    "rule for nobody": ([*BEFORE_RULES, "add", whom()], what(), "says nothing of whom it is for"),
+    "open relay": ([*BEFORE_RULES, "add", whom(client="0.0.0.0/0")], what(), "makes the box an open relay"),
+    "unknown action": ([*BEFORE_RULES, "add", OFFICE], what(action="accept"), "cannot be 'accept'"),
+    "unknown login": ([*BEFORE_RULES, "add", OFFICE], what(login="maybe"), "cannot be 'maybe'"),
+    "unknown encryption": ([*BEFORE_RULES, "add", OFFICE], what(tls="some"), "cannot be 'some'"),
     "directory without https": (ALL[:-2], ("http://acme.example", None), "is not the address of an ACME directory"),
     "contact of one word": (ALL[:-2], (ACME, "somebody"), "Contact: "),
     "certificate without http": (ALL[:-2], (ACME, None), "no port lets in http, by which the authority looks"),
@@ -425,7 +450,7 @@ WRONG: dict[str, tuple[list[object], object, str]] = {
     "no records": (ALL[:-1], log_server("log.example.org", types=""), "nothing would be sent"),
     "records of another kind": (ALL[:-1], log_server("log.example.org", types="history, spam"), "cannot be 'spam'"),
     "unknown transport": (ALL[:-1], log_server("log.example.org", transport="relp"), "cannot be 'relp'"),
-    "unknown verify": ([*ALL[:11], "add"], ("example.com", "10.0.0.25", None, "ldap"), "cannot be 'ldap'"),
+    "unknown verify": ([*ALL[:12], "add"], ("example.com", "10.0.0.25", None, "ldap"), "cannot be 'ldap'"),
 }
 
 
@@ -446,14 +471,35 @@ def test_a_wrong_answer_gets_its_sentence_on_its_page(case: str, profile: Hardwa
 
 
 def test_a_list_without_a_port_for_mail_is_said_on_the_network_page(profile: HardwareProfile, start: Draft) -> None:
-    script = Script([*MODE, *ADMIN, "done", (None, "ping"), *[("", None)] * 3, (None, None)])
+    script = Script([*MODE, *ADMIN, "done", (None, "ping"), *[("", None)] * 3, *LINKS, (None, None)])
     with pytest.raises(AssertionError, match="the script ends"):
         flow.run(script, profile, start, lambda _: None)
     assert "no port lets in smtp" in script.text
 
 
+def test_vlans_and_bonds(profile: HardwareProfile, start: Draft) -> None:
+    links = [
+        *["add", ("Port2.20", None, None, "172.16.0.1/30", "ping, ssh")],
+        *[
+            "add",
+            ("bond1", "port3, port4", None, "10.1.0.1/24", "smtp"),
+            "bond1",
+            "change",
+            (None, None, "802.3ad", None, None),
+        ],
+        "done",
+    ]
+    script = Script([*MODE, *ADMIN, *PORTS[:-1], *links, *BEYOND, *CLOCK, *MAILHOST, *DOMAINS, *AFTER, "apply"])
+    finished = run(script, profile, start)
+    network = finished.settings.network
+    assert (list(network.ports), network.made) == (["port1", "port2", "port2.20", "bond1"], ("bond1", "port2.20"))
+    assert (network.bonds["bond1"].ports, network.bonds["bond1"].mode) == (("port3", "port4"), "802.3ad")
+    assert "bond1          port3 port4 by 802.3ad: 10.1.0.1/24 (smtp)" in script.text
+    assert draft_of(finished.settings, None, profile.port_names).settings() == finished.settings
+
+
 def test_several_zones_are_offered(profile: HardwareProfile, start: Draft) -> None:
-    script = Script([*ALL[:9], ("indian", ""), "Indian/Maldives", *MAILHOST, *DOMAINS, *AFTER, "apply"])
+    script = Script([*ALL[:10], ("indian", ""), "Indian/Maldives", *MAILHOST, *DOMAINS, *AFTER, "apply"])
     assert run(script, profile, start).settings.clock.timezone == "Indian/Maldives"
 
 

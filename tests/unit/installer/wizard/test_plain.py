@@ -45,6 +45,7 @@ def to_domains(child: pexpect.spawn[str]) -> None:
     for port in ("port2", "port3", "port4"):
         talk += [(rf"== Network: {port} ==[\s\S]*Addresses .*\[\]: ", ""), (r"Allowed services .*: ", "")]
     talk += [
+        (r"== More links ==[\s\S]*Your choice \[2\]: ", ""),
         (r"Default gateway .*: ", "192.0.2.1"),
         (r"Name servers .*: ", "192.0.2.53"),
         (r"Time zone .*\[UTC\]: ", "zurich"),

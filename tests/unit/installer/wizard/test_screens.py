@@ -15,6 +15,7 @@ import pytest
 from hardware import profile as profiles
 from installer.apply.places import Places
 from installer.wizard.draft import User, draft_of, keep
+from installer.wizard.typed import Link
 from overlays.settings import parse_answers
 from tests.unit.installer.wizard.terminal import Screen, make_root, start
 
@@ -22,13 +23,14 @@ ANSWERS = Path(__file__).parents[3] / "answers"
 RECORDED = Path(__file__).parent / "screens"
 MODES = ("gateway", "server", "transparent")
 PASSWORD = "correct horse 7"
-ENTER, F1, HOME = "\r", "\x1bOP", "\x1b[1~"
-LISTS = ("Protected domains", "Access rules", "Users")
+ENTER, F1 = "\r", "\x1bOP"
+# What is in each list: its first letter leads to it.
+LISTS = {"More links": "port2.20", "Protected domains": "example", "Access rules": "1", "Users": "ann"}
 # 9600 baud carry 960 bytes a second; a page is there in less than two seconds.
 MOST_BYTES = 1900
 MOST_PAGES, MOST_PROMPTS = 90, 150
 BUTTONS = r"< +(Next|OK|More) +>"
-TITLE = re.compile(r"\+-+([A-Z][^+]*?)-+\+")
+TITLE = re.compile(r"\+-+([^-+][^+]*?)-+\+")
 
 
 def make_box(folder: Path, mode: str) -> Path:
@@ -36,8 +38,9 @@ def make_box(folder: Path, mode: str) -> Path:
     root = make_root(folder)
     profile = profiles.load("fortimail-100")
     settings = parse_answers((ANSWERS / f"{mode}.yaml").read_text(encoding="utf-8"), mode)
+    links = (Link(name="port2.20", addresses="172.31.0.1/30", allow="ping ssh"),) if mode == "gateway" else ()
     users = (User(address="ann@example.com", name="Ann Lee", aliases="sales@example.com"),)
-    draft = draft_of(settings, None, profile.port_names).but(before=None, screen="mode", users=users)
+    draft = draft_of(settings, None, profile.port_names).but(before=None, screen="mode", users=users, links=links)
     keep(draft, Places(root).wizard_draft)
     return root
 
@@ -72,9 +75,9 @@ def test_the_full_screen_form(mode: str, tmp_path: Path) -> None:
             keys = F1
         elif "nothing is shown" in text or "The same again" in text:
             keys = PASSWORD + ENTER
-        elif title in LISTS and "go on" in text.lower() and f"into {title}" not in opened:
+        elif title in LISTS and LISTS[title] in text and f"into {title}" not in opened:
             opened.add(f"into {title}")
-            keys = HOME + ENTER
+            keys = LISTS[title][0] + ENTER
         else:
             keys = ENTER
         text = screen.turn(keys, BUTTONS)
@@ -100,7 +103,7 @@ def test_the_plain_form(mode: str, tmp_path: Path) -> None:
             break
         if said.endswith("(not shown): "):
             child.sendline(PASSWORD)
-        elif title in LISTS and title not in opened and "1. add" not in said.rpartition(title)[2]:
+        elif title in LISTS and title not in opened and f"1. {LISTS[title]}" in said.rpartition(title)[2]:
             opened.add(title)
             child.sendline("1")
         else:
