@@ -87,6 +87,7 @@ class First:
     before: dict[str, Sweep]
     after: dict[str, Sweep]
     made: Made
+    said: str
     welcome_after_reset: str
     queue_after_reset: str
 
@@ -136,7 +137,8 @@ def first(box: MakeBox, stick: Path, server: Server) -> First:
             line.until_off()
     with made.on(ports=(FACTORY_NET,)) as line:
         welcome = line.expect(WELCOME)
-    return First(before, after, seen, welcome, listing(made.tools, made.raw(), "/spool/postfix/deferred"))
+    deferred = listing(made.tools, made.raw(), "/spool/postfix/deferred")
+    return First(before, after, seen, made.heard[0], welcome, deferred)
 
 
 def by_hand(line: Line, port: int) -> None:
@@ -366,6 +368,12 @@ def test_after_set_up_exactly_what_each_port_allows_answers(first: First) -> Non
     assert "tcp 22 open" not in first.after["port2 to port1"].answers
     assert first.after["port3"].answers == NOTHING
     assert first.after["port4"].answers == NOTHING
+
+
+def test_the_kernel_does_not_write_over_the_wizard(first: First) -> None:
+    walk = first.said.partition("Starting the setup")[2].partition("Applying the settings")[0]
+    assert "== Log server ==" in walk
+    assert not re.search(r"^\[ *\d+\.\d{6}\]", walk, re.MULTILINE)
 
 
 def test_the_full_screen_form_makes_the_same_box_as_plain_lines(first: First, drawn: Drawn) -> None:
