@@ -12,6 +12,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -63,7 +64,8 @@ class Wire:
                 frame = self._socket.recv(65536)
                 reply = _arp_reply(frame, box.packed)
                 if reply:
-                    self._socket.send(reply)
+                    with suppress(BlockingIOError):  # the card is full: the box asks again
+                        self._socket.send(reply)
                 answers |= _understood(frame)
                 moved = time.monotonic() if not sending else moved
             if writable:
