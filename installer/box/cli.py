@@ -126,6 +126,10 @@ def _dispatch(arguments: argparse.Namespace, places: Places) -> int:
         from installer.box import preflight
 
         return preflight.main(places, arguments)
+    elif command == "selftest":
+        from installer.box import selftest
+
+        return selftest.main(places, arguments)
     else:
         from installer.box import reset
 

@@ -151,6 +151,9 @@ def parser() -> argparse.ArgumentParser:
     preflight.add_argument("--json", action="store_true", help="the same for a program")
     preflight.add_argument("--inside", type=Path, help=argparse.SUPPRESS)  # where the ports of the box to be are
 
+    selftest = commands.add_parser("selftest", help="does mail go as the settings say: a clean message, spam, a virus")
+    selftest.add_argument("--json", action="store_true", help="the same for a program")
+
     reset = commands.add_parser("factory-reset", help="back to the state before set-up")
     mail = reset.add_mutually_exclusive_group()
     mail.add_argument("--keep-mail", action="store_true", help="forget settings and keys; queue and logs stay")
