@@ -16,7 +16,8 @@ from installer.apply.places import Places
 from installer.box import caller, words
 
 COMMAND = "/usr/bin/postern"
-_ACTS = ("setup", "apply", "confirm", "mode", "settings", "certificate", "users", "quarantine", "factory-reset")
+_ACTS = ("setup", "apply", "confirm", "mode", "settings", "certificate", "users", "quarantine")
+_ACTS += ("backup", "restore", "factory-reset")
 _LOOKS = ("show", "list", "history", "save", "export", "recipient")
 OK, FAULT_OF_OURS, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
@@ -126,6 +127,10 @@ def _dispatch(arguments: argparse.Namespace, places: Places) -> int:
         from installer.box import preflight
 
         return preflight.main(places, arguments)
+    elif command in ("backup", "restore"):
+        from installer.box import backup
+
+        backup.main(places, arguments)
     elif command == "selftest":
         from installer.box import selftest
 

@@ -154,6 +154,16 @@ def parser() -> argparse.ArgumentParser:
     selftest = commands.add_parser("selftest", help="does mail go as the settings say: a clean message, spam, a virus")
     selftest.add_argument("--json", action="store_true", help="the same for a program")
 
+    backup = commands.add_parser("backup", help="settings, secrets, users and keys into one file, under a passphrase")
+    text = "the file to write (default: on the volume labelled POSTERN, or else /var/lib/postern/saved)"
+    backup.add_argument("file", nargs="?", type=Path, metavar="FILE", help=text)
+    restore = commands.add_parser("restore", help="apply what a backup holds, as an answer file is applied")
+    text = "the backup (default: the newest where `postern backup` writes)"
+    restore.add_argument("file", nargs="?", type=Path, metavar="FILE", help=text)
+    restore.add_argument("--check", action="store_true", help="only tell what it holds and its problems")
+    restore.add_argument("--yes", action="store_true", help="do not ask; the passphrase is the first line of a pipe")
+    _confirm_within(restore)
+
     reset = commands.add_parser("factory-reset", help="back to the state before set-up")
     mail = reset.add_mutually_exclusive_group()
     mail.add_argument("--keep-mail", action="store_true", help="forget settings and keys; queue and logs stay")
