@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 MODES = ("gateway", "transparent", "server")
+PAGES = ("mode", "administrator", "network", "clock", "mail host", "domains")
 PARTS, TYPES = ("all", "mail", "system"), ("history", "event", "antispam", "antivirus")
 
 EPILOG = """exit status: 0 done; 1 a fault of ours, with a traceback; 2 refused, a line a reason; 130 interrupted.
@@ -17,6 +18,11 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="postern", description="Look after this mail appliance.", epilog=EPILOG)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
+    menu = commands.add_parser(
+        "menu", help="all of this by choosing from lists; `postern` alone on a terminal leads here"
+    )
+    menu.add_argument("--plain", action="store_true", help="plain lines instead of the full-screen form")
+
     status = commands.add_parser("status", help="mode, hardware, version, ports, services, queue, disk")
     status.add_argument("--json", action="store_true", help="the same for a program")
 
@@ -24,6 +30,8 @@ def parser() -> argparse.ArgumentParser:
     _answer_file(setup, "--answers", required=False)
     _confirm_within(setup)
     setup.add_argument("--plain", action="store_true", help="plain lines instead of the full-screen form")
+    text = "on a box that is set up: change this page alone; mode leads through all of them"
+    setup.add_argument("--page", choices=PAGES, default="", help=text)
 
     apply = commands.add_parser("apply", help="put the settings in force again, or those of an answer file")
     _answer_file(apply, "answers", required=False)

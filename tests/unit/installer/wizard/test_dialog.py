@@ -81,6 +81,8 @@ def test_from_the_welcome_to_service(screen: Screen) -> None:
     assert "password set" in text
     assert "Incoming mail  antispam high" in text
     screen.send(ENTER)
+    screen.wait("The settings are in force")
+    screen.send(ENTER)
     screen.wait("the login program")
 
 
