@@ -8,10 +8,7 @@ import ssl
 from collections.abc import Iterator
 from ipaddress import ip_address
 
-from hardware.host.errors import Problem
-from hardware.host.run import run
 from installer.apply import health
-from installer.apply import services as active
 from installer.apply.places import Places
 from installer.box import definitions
 from installer.preflight.finding import Finding, bad, good, look
@@ -25,20 +22,12 @@ _PATIENCE = 10.0
 def services(settings: Settings) -> Iterator[Finding]:
     """Does everything run that the settings need, and answer?"""
     needed = render.services(settings)
-    ill = {problem.where: problem for problem in health.problems(needed, patience=0.0)}
-    for unit, state in active.show(one.unit for one in needed).items():
-        if state.active == "inactive" and unit not in ill and _may_run(unit):  # health takes it for kept off
-            ill[unit] = Problem(unit, "", "was stopped", active.journal_of(unit))
-    for unit, problem in ill.items():
+    ill = health.problems(needed, patience=0.0)
+    for problem in ill:
         words = f"`postern apply` starts it; its last words: {problem.hint or 'none'}"
-        yield bad("service", unit.removesuffix(".service"), problem.message, words)
+        yield bad("service", problem.where.removesuffix(".service"), problem.message, words)
     if not ill:
         yield good("service", "all", f"{len(needed)} are well")
-
-
-def _may_run(unit: str) -> bool:
-    """Whether its own conditions hold: chrony's do not in a container."""
-    return run(["systemd-analyze", "condition", "--unit", unit], check=False, timeout=20).status == 0
 
 
 def room(places: Places, settings: Settings) -> Iterator[Finding]:

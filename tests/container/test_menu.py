@@ -45,6 +45,7 @@ def test_plain_lines(gateway: Lab) -> None:
         before = log_in(child)
         assert "mx1.mail.example.org: mail appliance, gateway mode" in before
         assert "port3  172.16.0.1/24" in before
+        assert "Its services are well." in before
         for secret in ("0.1.", "ssh", "example.com", "Debian"):  # neither version nor services nor whose mail
             assert secret not in before
         talk = [

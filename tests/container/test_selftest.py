@@ -145,7 +145,7 @@ STAGED: dict[str, tuple[Stage, dict[str, str], set[str]]] = {
     "the scanner is dead": (
         lambda of: stopped(of, *SCANNER),
         dict.fromkeys(SCANNED, "put off: 451 4.7.1 the virus scanner does not answer")
-        | {"service clamav-daemon": "was stopped", "service clamav-daemon.socket": "was stopped"},
+        | {"service clamav-daemon": "is inactive"},
         {f"spam {NET}"},
     ),
     "the filter is dead": (
@@ -183,7 +183,7 @@ STAGED: dict[str, tuple[Stage, dict[str, str], set[str]]] = {
     ),
     "the quarantine is dead": (
         lambda of: stopped(of, "postern-quarantine.service", "postern-quarantine.socket"),
-        {f"spam {NET}": "taken, and waits in the queue", "service postern-quarantine": "was stopped"},
+        {f"spam {NET}": "taken, and waits in the queue", "service postern-quarantine": "is inactive"},
         set(),
     ),
 }
