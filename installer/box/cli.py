@@ -16,8 +16,10 @@ from installer.apply.places import Places
 from installer.box import caller, words
 
 COMMAND = "/usr/bin/postern"
-_ACTS = ("setup", "apply", "confirm", "mode", "settings", "certificate", "users", "quarantine")
-_ACTS += ("backup", "restore", "factory-reset")
+_ACTS = (
+    *("setup", "apply", "confirm", "mode", "settings", "certificate"),
+    *("users", "quarantine", "backup", "restore", "factory-reset"),
+)
 _LOOKS = ("show", "list", "history", "save", "export", "recipient")
 OK, FAULT_OF_OURS, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
