@@ -12,6 +12,7 @@ from hardware.host import documents
 from hardware.host.documents import Frozen
 from hardware.parts import OperationMode
 from hardware.profile import HardwareProfile
+from overlays import selftest
 from overlays.access import settings as access_concern
 from overlays.admin.settings import AdminSecrets, AdminSettings
 from overlays.clock.settings import ClockSettings
@@ -230,9 +231,11 @@ class Settings(Frozen):
 
     @property
     def control_rows(self) -> tuple[tuple[str, str], ...]:
-        """The addresses of the box that release and delete by mail, and those that Postfix makes of them."""
+        """The addresses that release and delete by mail, and the self-test's; and those that Postfix makes of them."""
         parts = (self.quarantine.release, self.quarantine.delete)
-        return tuple((f"{part}@{domain}", f"{part}@{COMMANDS}") for domain in self.own_domains for part in parts)
+        commands = tuple((f"{part}@{domain}", f"{part}@{COMMANDS}") for domain in self.own_domains for part in parts)
+        tried = tuple(name for domain in self.domains for name in domain.names)
+        return commands + tuple((selftest.address(name), selftest.address(selftest.DOMAIN)) for name in tried)
 
     @property
     def quarantine_policy(self) -> str:

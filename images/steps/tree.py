@@ -20,8 +20,8 @@ _HOME = Path("usr/lib/postern")
 # What ships: three stages' code and data. images/ and installer/flash stay with the builder, and a concern's files for
 # the image (rootfs/usr) are in the image already.
 _SHIPPED = (
-    *("hardware", "overlays", "installer/__init__.py"),
-    *("installer/wizard", "installer/apply", "installer/update", "installer/box", "installer/preflight"),
+    *("hardware", "overlays", "installer/__init__.py", "installer/wizard", "installer/apply", "installer/update"),
+    *("installer/box", "installer/preflight", "installer/selftest"),
 )
 _COMPILE_TEMPLATES = (
     f"import sys; sys.path.insert(0, '/{_HOME}'); from overlays import render; render.compile_templates()"

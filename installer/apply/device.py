@@ -21,7 +21,9 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 from hardware.host import age, files
@@ -34,6 +36,10 @@ _NOT_BEFORE, _NOT_AFTER = "20240101000000Z", "20491231235959Z"
 # The web server reads the key as this group: it is never root, and nothing else runs with it.
 _WEB_SERVER = "proxy"
 TLS = "var/lib/postern/device/tls"
+# What its daemons read: the paths that `overlay.yaml` names.
+SETS = frozenset(f"var/lib/postern/device/{name}" for name in ("tls", "ssh", "dkim", "webmail", "quarantine"))
+# What a backup holds: all of it but the certificate that is in the settings, and which one is shown.
+_KEPT = re.compile(r"(ssh|webmail|quarantine|dkim|certificate/(made|acme-[0-9a-f]{16}))/[A-Za-z0-9][A-Za-z0-9._-]*")
 DKIM_BITS = 2048  # the largest whose record every name server takes in one answer
 _NO_SERIAL = re.compile(
     r"[0-]*|default-string|none|not-specified|not-applicable|to-be-filled-by-o-e-m|system-serial-number"
@@ -112,6 +118,38 @@ def ensure_dkim(places: Places, names: Iterable[str]) -> None:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             argv = ["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", f"rsa_keygen_bits:{DKIM_BITS}"]
             files.write(folder / name, run(argv, timeout=120).stdout, mode=0o600)
+
+
+def is_kept(name: str) -> bool:
+    """Whether a backup may hold a file of this name below the box's own folder."""
+    return bool(_KEPT.fullmatch(name))
+
+
+def kept(places: Places) -> dict[str, str]:
+    """What a backup holds, by path below the box's own folder."""
+    found = {path.relative_to(places.device).as_posix(): path for path in sorted(places.device.rglob("*"))}
+    return {name: path.read_text(encoding="utf-8") for name, path in found.items() if is_kept(name) and path.is_file()}
+
+
+def put_back(places: Places, files_by_name: Mapping[str, str]) -> None:
+    """Make these the box's own, in place of those of the same set that it made for itself."""
+    sets: defaultdict[Path, dict[str, str]] = defaultdict(dict)
+    for name, text in files_by_name.items():
+        sets[places.device / Path(name).parent][Path(name).name] = text
+    for folder, texts in sets.items():
+        before = folder.with_name(f".{folder.name}.before")
+        shutil.rmtree(before, ignore_errors=True)
+        if folder.exists():
+            folder.rename(before)
+        _make(folder, partial(_fill, texts))
+        if folder.parent.name == "certificate":
+            _let_read(folder)
+        shutil.rmtree(before, ignore_errors=True)
+
+
+def _fill(texts: Mapping[str, str], folder: Path) -> None:
+    for name, text in texts.items():
+        files.write(folder / name, text, mode=0o644 if name.endswith(".pub") or name in ("cert.pem", "name") else 0o600)
 
 
 def serial(places: Places) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,6 +173,17 @@ def renew_certificate(box: Box, settings: Settings, secrets: Secrets) -> None:
         wanted = plan.of(settings, secrets, box.profile)
         device.renew(box.places, wanted.name)
         services.bring(wanted, frozenset({device.TLS}))
+        require_health(box, wanted)
+
+
+def put_back_keys(box: Box, settings: Settings, secrets: Secrets, kept: Mapping[str, str]) -> None:
+    """Give the box the keys of a backup, in place of its own; what reads them takes them up. Raises `Refused`."""
+    with files.locked(box.places.lock, busy=BUSY):
+        wanted = plan.of(settings, secrets, box.profile)
+        device.put_back(box.places, kept)
+        device.ensure(box.places, wanted.name, wanted.certificate, acme=wanted.acme)
+        device.ensure_dkim(box.places, wanted.dkim)
+        services.bring(wanted, device.SETS)
         require_health(box, wanted)
 
 

@@ -75,18 +75,21 @@ def _without_file(box: Box, arguments: argparse.Namespace) -> None:
         return
     if arguments.check or arguments.secrets:
         raise refuse("--check and --secrets go with an answer file", "add --answers FILE")
-    run_wizard(box, plain=arguments.plain)
+    run_wizard(box, plain=arguments.plain, page=arguments.page)
 
 
-def run_wizard(box: Box, *, plain: bool) -> None:
-    """The wizard on this terminal, over what is in force if the box is set up. Raises `Refused` when it is left."""
+def run_wizard(box: Box, *, plain: bool, page: str = "") -> None:
+    """The wizard on this terminal, over what is in force if the box is set up. Raises `Refused` when it is left.
+
+    With `page` it begins there, and goes on to the review.
+    """
     from installer.wizard.console import choose
     from installer.wizard.session import Session
     from installer.wizard.ui import HungUp
 
     if not sys.stdin.isatty():
         raise refuse("the wizard needs a terminal", "`postern setup --answers FILE` needs none")
-    now = in_force(box) if box.store.current() else None
+    now = in_force(box) if box.store.current() or page else None
 
     def put(settings: Settings, secrets: Secrets, say: Callable[[str], None]) -> None:
         say("Applying the settings:")
@@ -94,7 +97,7 @@ def run_wizard(box: Box, *, plain: bool) -> None:
 
     ui = choose("plain" if plain else "")
     before, hidden = (now.settings, now.secrets) if now else (None, None)
-    session = Session(ui, box.profile, box.places, put, before, hidden)
+    session = Session(ui, box.profile, box.places, put, before, hidden, page=page)
     try:
         done = session.run()
     except HungUp:

@@ -16,14 +16,17 @@ from installer.apply.places import Places
 from installer.box import caller, words
 
 COMMAND = "/usr/bin/postern"
-_ACTS = ("setup", "apply", "confirm", "mode", "settings", "certificate", "users", "quarantine", "factory-reset")
+_ACTS = (
+    *("setup", "apply", "confirm", "mode", "settings", "certificate"),
+    *("users", "quarantine", "backup", "restore", "factory-reset"),
+)
 _LOOKS = ("show", "list", "history", "save", "export", "recipient")
 OK, FAULT_OF_OURS, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
 
 def main(typed: Sequence[str], root: Path = Path("/")) -> int:
     """Run one command and return its exit status."""
-    arguments = words.parser().parse_args(typed)
+    arguments = words.parser().parse_args(typed or (["menu"] if sys.stdin.isatty() else []))
     if os.geteuid() != 0 and root == Path("/"):
         run.replace(["sudo", "--", COMMAND, *typed, *_editor(arguments)])
     if _changes(arguments) and root == Path("/"):
@@ -126,6 +129,18 @@ def _dispatch(arguments: argparse.Namespace, places: Places) -> int:
         from installer.box import preflight
 
         return preflight.main(places, arguments)
+    elif command in ("backup", "restore"):
+        from installer.box import backup
+
+        backup.main(places, arguments)
+    elif command == "menu":
+        from installer.box import menu
+
+        menu.main(places, plain=arguments.plain)
+    elif command == "selftest":
+        from installer.box import selftest
+
+        return selftest.main(places, arguments)
     else:
         from installer.box import reset
 

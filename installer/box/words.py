@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 MODES = ("gateway", "transparent", "server")
+PAGES = ("mode", "administrator", "network", "clock", "mail host", "domains")
 PARTS, TYPES = ("all", "mail", "system"), ("history", "event", "antispam", "antivirus")
 
 EPILOG = """exit status: 0 done; 1 a fault of ours, with a traceback; 2 refused, a line a reason; 130 interrupted.
@@ -17,6 +18,11 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="postern", description="Look after this mail appliance.", epilog=EPILOG)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
+    menu = commands.add_parser(
+        "menu", help="all of this by choosing from lists; `postern` alone on a terminal leads here"
+    )
+    menu.add_argument("--plain", action="store_true", help="plain lines instead of the full-screen form")
+
     status = commands.add_parser("status", help="mode, hardware, version, ports, services, queue, disk")
     status.add_argument("--json", action="store_true", help="the same for a program")
 
@@ -24,6 +30,8 @@ def parser() -> argparse.ArgumentParser:
     _answer_file(setup, "--answers", required=False)
     _confirm_within(setup)
     setup.add_argument("--plain", action="store_true", help="plain lines instead of the full-screen form")
+    text = "on a box that is set up: change this page alone; mode leads through all of them"
+    setup.add_argument("--page", choices=PAGES, default="", help=text)
 
     apply = commands.add_parser("apply", help="put the settings in force again, or those of an answer file")
     _answer_file(apply, "answers", required=False)
@@ -150,6 +158,19 @@ def parser() -> argparse.ArgumentParser:
     preflight.add_argument("--outward", default="debian.org", metavar="DOMAIN", help=text)
     preflight.add_argument("--json", action="store_true", help="the same for a program")
     preflight.add_argument("--inside", type=Path, help=argparse.SUPPRESS)  # where the ports of the box to be are
+
+    selftest = commands.add_parser("selftest", help="does mail go as the settings say: a clean message, spam, a virus")
+    selftest.add_argument("--json", action="store_true", help="the same for a program")
+
+    backup = commands.add_parser("backup", help="settings, secrets, users and keys into one file, under a passphrase")
+    text = "the file to write (default: on the volume labelled POSTERN, or else /var/lib/postern/saved)"
+    backup.add_argument("file", nargs="?", type=Path, metavar="FILE", help=text)
+    restore = commands.add_parser("restore", help="apply what a backup holds, as an answer file is applied")
+    text = "the backup (default: the newest where `postern backup` writes)"
+    restore.add_argument("file", nargs="?", type=Path, metavar="FILE", help=text)
+    restore.add_argument("--check", action="store_true", help="only tell what it holds and its problems")
+    restore.add_argument("--yes", action="store_true", help="do not ask; the passphrase is the first line of a pipe")
+    _confirm_within(restore)
 
     reset = commands.add_parser("factory-reset", help="back to the state before set-up")
     mail = reset.add_mutually_exclusive_group()

@@ -24,13 +24,17 @@ class Finding:
     said: str
     hint: str = ""
 
+    @property
+    def well(self) -> bool:
+        return self.colour is Colour.GREEN
+
     def lines(self, *, coloured: bool) -> str:
         """Two lines at most, readable without colours too."""
         word, code = _DRAWN[self.colour]
         mark = f"\033[{code}m{word}\033[0m" if coloured else word
         said = "".join(one if one.isprintable() else "?" for one in self.said)  # it may be a stranger's
         first = f"{mark}  {self.check:12} {self.about}: {said}"
-        return f"{first}\n{'':6}{'':12} -> {self.hint}" if self.hint and self.colour is not Colour.GREEN else first
+        return f"{first}\n{'':6}{'':12} -> {self.hint}" if self.hint and not self.well else first
 
 
 _DRAWN = {Colour.GREEN: ("good", 32), Colour.YELLOW: ("look", 33), Colour.RED: ("bad ", 31)}

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from overlays.settings import Secrets, Settings
 
 LOOK_SECONDS = 1.0
+RESTORE = "restore"
 # To PID 1, by systemd(1): status messages on the console on and off.
 _SHOW_STATUS, _HIDE_STATUS = signal.SIGRTMIN + 20, signal.SIGRTMIN + 21
 
@@ -63,6 +64,8 @@ class Console:
             word = self.wait()
             if word == "answers":
                 self.take_answers()
+            elif word == RESTORE:
+                self.restore()
             elif word is not None:
                 self.set_up(word)
         self.loud()
@@ -103,6 +106,7 @@ class Console:
         else:
             lines += ["This box is not set up yet. Press Enter to set it up here (console " + self.tty + ")."]
             lines += ["Type plain and Enter for plain lines, full and Enter for the full-screen form."]
+            lines += [f"Type {RESTORE} and Enter to take a backup from a volume labelled POSTERN instead."]
         return "\n".join(lines)
 
     def wait(self) -> str | None:
@@ -153,6 +157,22 @@ class Console:
                     self.say("No answer file waits for this box.")
             except Refused as refused:
                 self.say(str(refused))
+
+    def restore(self) -> None:
+        """Settings and keys of a backup in place of a setup, if no other console does one."""
+        from hardware.host.errors import Refused
+        from installer.box import backup
+        from installer.box.change import open_box
+
+        with turn(self.lock, f"console {self.tty}") as mine:
+            if not mine:
+                return
+            try:
+                backup.restore(open_box(self.places))
+            except Refused as refused:
+                self.say(str(refused))
+            except EOFError:
+                raise SystemExit(0) from None
 
     def put_in_force(self, profile: HardwareProfile) -> Apply:
         """How settings made on this console come into force, with the steps as plain lines."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from hardware.host.cards import Cards
@@ -16,7 +17,7 @@ from installer.wizard.draft import Draft, draft_of, factory, keep, kept
 from installer.wizard.pages.review import Action
 from installer.wizard.plain import PlainUi
 from installer.wizard.turn import LOCK, holder, turn
-from installer.wizard.ui import Choice, Head, Ui, Way
+from installer.wizard.ui import Choice, Head, HungUp, Ui, Way
 from overlays.settings import Secrets, Settings
 
 Apply = Callable[[Settings, Secrets, Callable[[str], None]], None]
@@ -25,6 +26,8 @@ can be gone back to. Passwords are never stored with it: the review asks for tho
 who got one have to be given it again."""
 LOOK_HELP = """Bad keeps mail from flowing: mend it first. Look may be meant so: a name that is not published yet, a \
 router that translates addresses. Nothing was changed by asking."""
+TEST_HELP = """What becomes of each message says whether antispam and antivirus do what the settings want. Mend what \
+is bad before mail is led to the box; look may be meant so. `postern selftest` says it again at any time."""
 SAVE_HELP = """The answer file holds every decision but the secrets. The secrets file holds the hash of the password: \
 who has it can try passwords against it, so keep it apart. On another box, both go into the root of a volume labelled \
 POSTERN."""
@@ -45,6 +48,7 @@ class Session:
     settings: Settings | None = None
     secrets: Secrets | None = field(default=None, repr=False)
     who: str = "another terminal"
+    page: str = ""  # the one that was asked for; without it the first, or where an earlier session was left
 
     def __post_init__(self) -> None:
         self.path = self.places.wizard_draft
@@ -62,17 +66,22 @@ class Session:
                 raise refuse(f"the box is being set up on {holder(lock)}", "wait for its end, or go on there")
             ports = present_ports(self.places, self.profile)
             start = draft_of(self.settings, self.secrets, ports) if self.settings else factory(ports)
-            self.draft = kept(self.path, start)
+            self.draft = start if self.page else kept(self.path, start)
             return self._ask(start)
 
     def _ask(self, start: Draft) -> bool:
         problems: Sequence[Problem] = ()
-        interrupted = self.draft.but(screen=start.screen) != start
+        interrupted = not self.page and self.draft.but(screen=start.screen) != start
         while True:
             try:
                 if interrupted and not self._go_on(start):
                     return False
                 interrupted = False
+                if self.page:
+                    asked = flow.first(self.ui, self.profile, self.draft, self._keep, self.page, self.cards)
+                    if asked is None:
+                        return False
+                    self.draft, self.page = asked, ""
                 finished = flow.run(self.ui, self.profile, self.draft, self._keep, problems, self.cards)
                 if finished is None:
                     return False
@@ -92,6 +101,7 @@ class Session:
                 self.ui.say(f"The full-screen form does not work here ({reason}); plain lines do.")
             else:
                 self.path.unlink(missing_ok=True)
+                self._offer_test(finished.settings)
                 return True
 
     def _go_on(self, start: Draft) -> bool:
@@ -122,16 +132,33 @@ class Session:
             self.ui.notice(Head("Preflight", text, LOOK_HELP))
             return
         from installer.preflight import OUTWARD, place
-        from installer.preflight.finding import Colour
 
         self.ui.say("Looking around, as if these settings were in force (half a minute) ...")
         try:
             found = place.rehearsed(settings, self.profile.port_names, self.places.run, OUTWARD)
         except Failed as failure:
             raise refuse(f"nobody could look around: {failure}") from failure
-        other = [one.lines(coloured=False) for one in found if one.colour is not Colour.GREEN]
+        other = [one.lines(coloured=False) for one in found if not one.well]
         text = "\n".join([*other, f"{len(found) - len(other)} of {len(found)} are well."])
         self.ui.notice(Head("Preflight", text, LOOK_HELP))
+
+    def _offer_test(self, settings: Settings) -> None:
+        """The self-test, as often as wanted: its verdicts are to be seen before mail is led to the box."""
+        text = "The settings are in force. Try the box before mail is led to it."
+        choices = [
+            Choice("finish", "Finish"),
+            Choice("test", "Send the box a clean message, spam and a virus, which reach nobody"),
+        ]
+        with suppress(Unusable, HungUp):  # in force they are all the same
+            while self.ui.menu(Head("In force", text, TEST_HELP), choices).value == "test":
+                from installer import selftest
+
+                self.ui.say("Trying (half a minute) ...")
+                try:
+                    found = [one.lines(coloured=False) for one in selftest.checks(self.places, settings)]
+                except Refused as refused:
+                    found = [str(refused)]
+                self.ui.notice(Head("Self-test", "\n".join(found), TEST_HELP))
 
     def _save(self, settings: Settings, secrets: Secrets) -> None:
         text = "The answer file repeats this setup on another box."

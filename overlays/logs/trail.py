@@ -44,12 +44,13 @@ _FATES = {
     "bounced": Disposition.BOUNCED,
     "expired": Disposition.BOUNCED,
 }
-_BY_AGENT = {"keep": Disposition.QUARANTINED, "command": Disposition.OBEYED}
+_BY_AGENT = {"keep": Disposition.QUARANTINED, "command": Disposition.OBEYED, "drop": Disposition.DISCARDED}
 _HANDED_ON = {
     "deliver": "handed on: not spam to this recipient",
     "mark_subject": "handed on with a mark before the subject",
     "mark_header": "handed on with a header that marks it",
     "command": "a command to the quarantine",
+    "drop": "dropped: the self-test's",
 }
 _LINE_END = re.compile(r"\?=\?\s+")  # for which Postfix writes a question mark; certain after an encoded word
 _T = TypeVar("_T")

@@ -103,6 +103,8 @@ class Agent:
 
         Nothing is raised here: what was done for others stands, and must not be done again.
         """
+        if decision.way is Way.DROP:
+            return {}
         if decision.way not in (Way.KEEP, Way.COMMAND):
             return carry.onward(_as_decided(now, letter, decision), recipients)
         failures = {}

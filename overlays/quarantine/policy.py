@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hardware.host.documents import Frozen
 from hardware.parts import OperationMode
-from overlays import direction
+from overlays import direction, selftest
 from overlays.direction import Direction
 from overlays.quarantine.settings import LoginProtocol, LoginTls
 
@@ -148,6 +148,7 @@ class Way(StrEnum):
     MARK_HEADER = "mark header"
     KEEP = "keep"
     COMMAND = "command"  # to release or to delete
+    DROP = "drop"  # the self-test's
 
 
 @dataclass(frozen=True)
@@ -172,6 +173,8 @@ def decide(
     policy: Policy, judgement: Judgement, origin: Origin, recipient: str, personal: Personal | None = None
 ) -> Decision:
     """What becomes of a message for this recipient, who has lists of his own."""
+    if selftest.is_meant_by(recipient):
+        return Decision(Way.DROP)
     if domain_of(recipient) == COMMANDS:
         return Decision(Way.COMMAND)
     domain = policy.of(recipient)

@@ -22,7 +22,7 @@ from pydantic import Field
 
 from hardware.host import started
 from hardware.host.documents import Frozen
-from overlays import direction
+from overlays import direction, selftest
 from overlays.transparent.crew import Crew, multiplied
 from overlays.transparent.dialogue import Dialogue
 from overlays.transparent.judge import Judge
@@ -120,8 +120,12 @@ class Proxy:
         self._begin(Wire(line), client[:2], line.getsockname()[:2])
 
     def _begin(self, wire: Wire, client: Address, meant: Address) -> None:
-        if meant[0] in self._configuration.own or meant[0].startswith("127.") or meant[0] == "::1":
-            wire.abort()  # somebody on the box itself: we would connect to ourselves
+        if (
+            meant[0].startswith("127.") or meant[0] == "::1"
+        ):  # not picked up: somebody on the box, so it is the self-test
+            meant = selftest.STAND_IN
+        elif meant[0] in self._configuration.own:
+            wire.abort()  # we would connect to ourselves
             return
         busy = len(self._sessions) >= self._most
         if busy or self._clients[client[0]] >= self._configuration.sessions_per_client:

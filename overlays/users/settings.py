@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from hardware.host.documents import Frozen
+from overlays import selftest
 from overlays.values import Line, Mailbox, OneOrMore, Reason, Secret, one_line
 
 SHORTEST_PASSWORD = 8
@@ -80,6 +81,8 @@ def problems(users: tuple[User, ...], domains: Collection[str], where: str = "us
                 yield Reason(
                     f"{where}.{index}.{path}", f"{domain} is not a protected domain", f"the protected domains: {known}"
                 )
+            if selftest.is_meant_by(address):
+                yield Reason(f"{where}.{index}.{path}", f"{address} is for the box's self-test", "choose another name")
             if path != "address" and address in everyone:
                 yield Reason(f"{where}.{index}.{path}", f"{address} is a user itself", "an alias has no mailbox")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import imaplib
 import itertools
+import json
 import os
 import poplib
 import smtplib
@@ -169,6 +170,26 @@ def submit(server: Server, port: int = 587, *, encrypted: bool = True) -> Client
         client.starttls(context=UNVERIFIED)
         client.ehlo()
     return client
+
+
+def test_the_self_test_is_in_nobodys_mailbox(server: Server) -> None:
+    found = json.loads(server.postern("selftest", "--json").stdout)
+    said = {one["check"]: one["said"] for one in found if one["about"] == "example.com and 1 more"}
+    assert {one["check"] for one in found if one["colour"] == "yellow"} == {"definitions"}
+    assert said["clean"].startswith("taken, found clean")
+    assert said["spam"].startswith("refused: 554 5.7.1 refused as spam")
+    assert said["virus"].startswith("refused: 554 5.7.1 virus found")
+    assert not [path for path in server.box.var.glob("vmail/**/*") if "selftest" in path.name]
+    assert server.box.run("doveadm", "search", "-A", "subject", "self-test").stdout == ""
+
+
+def test_a_backup_holds_the_users(server: Server) -> None:
+    said = server.postern("backup", "/run/users.backup", stdin=f"{NEW}\n").stdout
+    assert "3 users, keys (" in said
+    data = server.box.path("run/users.backup").read_bytes()
+    assert b"argon2" not in data
+    said = server.postern("restore", "/run/users.backup", "--check", stdin=f"{NEW}\n").stdout
+    assert said.endswith("/run/users.backup: no problems\n")
 
 
 def test_mail_from_outside_is_read_by_imap_and_pop3(server: Server) -> None:

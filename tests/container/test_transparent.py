@@ -6,6 +6,7 @@ Shown on the kernel of whoever runs it; the machine lane has Debian's own.
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 import smtplib
@@ -372,6 +373,30 @@ def test_failing_closed_refuses(closed: Bridged) -> None:
     assert closed.hosts.outside.answers(SERVER, 2525)
     closed.proxy("start")
     assert send(closed.hosts.client(SERVER), letter("closed again"), ANN)[0] == 250
+
+
+def test_the_self_test_goes_through_the_proxy_and_to_no_server(closed: Bridged) -> None:
+    """A stand-in takes the place of the servers; a proxy that does not serve is found."""
+    servers = (closed.hosts.server, closed.hosts.server6, closed.hosts.plain)
+    before = [server.count() for server in servers]
+
+    def tested() -> dict[str, tuple[str, str]]:
+        said = closed.box.run("postern", "selftest", "--json", check=False, timeout=300).stdout
+        return {f"{one['check']} {one['about']}": (one["colour"], one["said"]) for one in json.loads(said)}
+
+    found = tested()
+    assert [what for what, (colour, _) in found.items() if colour == "red"] == []
+    for about in ("example.com and 1 more", "example.org"):
+        assert found[f"clean {about}"][1].startswith("taken, found clean")
+        assert found[f"spam {about}"][1].startswith("refused: 550 5.7.1 refused as spam")
+        assert found[f"virus {about}"][1].startswith("refused: 550 5.7.1 virus found")
+    closed.proxy("stop")
+    found = tested()
+    assert found["service postern-proxy"][0] == "red"
+    assert found["clean example.org"] == ("red", "no answer: Connection refused")
+    closed.proxy("start")
+    assert [server.count() for server in servers] == before
+    assert not [asked for server in servers for asked in server.asked if "selftest" in asked]
 
 
 def test_a_port_that_lets_pass(opened: Bridged) -> None:

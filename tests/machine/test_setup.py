@@ -187,6 +187,7 @@ def by_hand(line: Line, port: int) -> None:
         (r"Save as answer file[\s\S]*Your choice \[1\]: $", "both"),
         (r"written to volume POSTERN[\s\S]*Press Enter to go on: $", ""),
         (r"Mail host +mx1.mail.example.org[\s\S]*Your choice \[1\]: $", "apply"),
+        (r"The settings are in force[\s\S]*Your choice \[1\]: $", ""),
     )
 
 
@@ -245,6 +246,7 @@ def by_screen(screen: Screen, port: int) -> None:
         ("Log server", ENTER),
         ("Mail host +mx1.mail.example.org", ENTER),
         ("Put these settings in force", ENTER),
+        ("The settings are in force", ENTER),
     )
 
 

@@ -655,6 +655,11 @@ WRONG_ON_A_SERVER: list[tuple[str, object, str]] = [
     ),
     ("users/0/address", "ann", "users.0.address: 'ann' is not a mail address"),
     (
+        "users/0/address",
+        "Postern-Selftest@example.com",
+        "users.0.address: postern-selftest@example.com is for the box's self-test (choose another name)",
+    ),
+    (
         "users/1/address",
         "Ann@Example.com",
         "users.1.address: ann@example.com stands here twice (a user has one mailbox)",

@@ -31,14 +31,14 @@ def make_root(root: Path) -> Path:
     return root
 
 
-def start(root: Path, tty: str = "ttyS0", **variables: str) -> pexpect.spawn[str]:
-    """The console program of that box, on a terminal of 80 columns and 24 lines."""
+def start(root: Path, tty: str = "ttyS0", program: str = "wizard.box", **variables: str) -> pexpect.spawn[str]:
+    """The console program of that box, or another of the tests', on a terminal of 80 columns and 24 lines."""
     environment: Mapping[str, str] = os.environ | {
         "TERM": "vt220",
         "PATH": f"{root / 'bin'}:{os.environ['PATH']}",
         **variables,
     }
-    words = ["-m", "tests.unit.installer.wizard.box", str(root), tty]
+    words = ["-m", f"tests.unit.installer.{program}", str(root), tty]
     return pexpect.spawn(
         sys.executable,
         words,

@@ -91,6 +91,8 @@ def test_from_the_welcome_to_service(screen: Screen) -> None:
     screen.send(ENTER)
     screen.wait("Put these settings in force")
     screen.send(ENTER)
+    screen.wait("The settings are in force")
+    screen.send(ENTER)
     screen.wait("the login program")
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from hardware.host.errors import Problem, Refused
 from hardware.profile import HardwareProfile
+from installer import selftest
 from installer.apply.places import Places
 from installer.box.reset import forget
 from installer.preflight import place
@@ -560,6 +561,43 @@ def test_a_look_around_before_apply(profile: HardwareProfile, places: Places, mo
     again = Script([*KEEP, "look", "apply"])
     assert replace(session(again, places, profile, applied), settings=applied[0][0], secrets=applied[0][1]).run()
     assert "This box is in service." in again.text
+
+
+def test_the_self_test_is_offered_once_the_settings_are_in_force(
+    profile: HardwareProfile, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It needs a box in service: tests/container tries one."""
+    found = [good("clean", "example.com", "taken"), bad("virus", "example.com", "taken", "look for definitions")]
+    monkeypatch.setattr(selftest, "checks", lambda *_: iter(found))
+    script = Script([*ALL, "apply", "test", "finish"])
+    assert session(script, places, profile, []).run()
+    assert "good  clean        example.com: taken\nbad   virus        example.com: taken" in script.text
+    assert "-> look for definitions" in script.text
+
+
+@pytest.mark.parametrize(("page", "asked"), [("administrator", ["", (None,)]), ("clock", [(None, None)])])
+def test_one_page_of_a_box_in_service(profile: HardwareProfile, places: Places, page: str, asked: list[object]) -> None:
+    applied: list[tuple[Settings, Secrets]] = []
+    session(Script([*ALL, "apply"]), places, profile, applied).run()
+    settings, secrets = applied[0]
+    again = session(Script([*asked, "apply"]), places, profile, applied)
+    assert replace(again, settings=settings, secrets=secrets, page=page).run()
+    assert applied[1] == (settings, secrets)
+
+
+def test_all_screens_of_the_network_and_back_out_of_them(profile: HardwareProfile, places: Places) -> None:
+    applied: list[tuple[Settings, Secrets]] = []
+    session(Script([*ALL, "apply"]), places, profile, applied).run()
+    settings, secrets = applied[0]
+    changed = [("192.0.2.77/24", None), *[(None, None)] * 4, "apply"]
+    again = session(Script(list(changed)), places, profile, applied)
+    assert replace(again, settings=settings, secrets=secrets, page="network").run()
+    assert str(applied[1][0].network.ports["port1"].addresses[0]) == "192.0.2.77/24"
+    left = session(
+        Script([(None, None), Back(("10.0.0.1/24", "")), Back(("192.0.2.77/24", ""))]), places, profile, applied
+    )
+    assert not replace(left, settings=settings, secrets=secrets, page="network").run()
+    assert len(applied) == 2
 
 
 def test_a_refused_apply_returns_to_the_review_with_everything_kept(profile: HardwareProfile, places: Places) -> None:

@@ -109,6 +109,8 @@ def test_from_the_welcome_to_service(root: Path) -> None:
     child.expect(r"Applying the settings for fortimail-100:")
     child.expect(r"! nft: port 25 is taken[\s\S]*Your choice \[1\]: ")
     child.sendline("1")
+    child.expect(r"== In force ==[\s\S]*1[^\n]*Finish[\s\S]*Your choice \[1\]: ")
+    child.sendline("")
     child.expect("Log in as admin")
     child.expect("the login program")
     child.expect(pexpect.EOF)

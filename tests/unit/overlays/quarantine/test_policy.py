@@ -55,6 +55,9 @@ VIRUS = Decision(Way.KEEP, SYSTEM, Kind.VIRUS)
         ("ann@sub.example.com", 6.9, DELIVER),
         ("ann@sub.example.com", 7, Decision(Way.KEEP, SYSTEM, Kind.BULK)),
         ("ann@outside.example", 7, Decision(Way.KEEP, SYSTEM, Kind.BULK)),
+        ("Postern-SelfTest@example.com", 99, Decision(Way.DROP)),
+        ("postern-selftest@selftest.invalid", 0, Decision(Way.DROP)),
+        ("postern-selftests@example.com", 99, Decision(Way.KEEP, "postern-selftests@example.com")),
     ],
 )
 def test_score_against_the_recipients_own_threshold(recipient: str, score: float, decision: Decision) -> None:

@@ -242,6 +242,10 @@ local function remember(task)
   if not past or all.relayed or task:get_user() or not (ip and ip:is_valid()) then
     return
   end
+  local name = ip:get_version() == 4 and tostring(ip) or tostring(ip:apply_mask(64)) .. "/64"
+  if name:find("^127%.") then -- the self-test
+    return
+  end
   local scan = task:cache_get("postern_antivirus")
   local what
   if scan and scan.virus then
@@ -251,7 +255,6 @@ local function remember(task)
   else
     return
   end
-  local name = ip:get_version() == 4 and tostring(ip) or tostring(ip:apply_mask(64)) .. "/64"
   local key = string.format("reputation|%s|%d", name, math.floor(os.time() / 3600))
   local function done(problem)
     if problem then
