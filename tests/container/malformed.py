@@ -9,11 +9,13 @@ import binascii
 import quopri
 import struct
 import zlib
+from email.utils import formatdate
 
 # In pieces, so that no scanner takes this file for one.
 EICAR = b"X5O!P%@AP[4\\PZX54(P^)7CC)7}$EICAR" + b"-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
 PACKED = base64.b64encode(EICAR)
-_HEAD = b"From: Eve <eve@example.net>\nTo: Ann <ann@example.com>\nDate: Tue, 24 Nov 2026 10:00:00 +0000\n"
+# Of today: an old date counts as a sign of spam, and would tip those that are harmless.
+_HEAD = f"From: Eve <eve@example.net>\nTo: Ann <ann@example.com>\nDate: {formatdate()}\n".encode()
 _FILE = b'Content-Type: application/octet-stream; name="e.com"\nContent-Disposition: attachment; filename="e.com"\n'
 _BASE64 = _FILE + b"Content-Transfer-Encoding: base64\n"
 _TEXT = b"Content-Type: text/plain\n\nGood morning.\n"
