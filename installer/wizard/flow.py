@@ -96,9 +96,7 @@ def run(
     return None
 
 
-def first(
-    ui: Ui, profile: HardwareProfile, draft: Draft, keep: Keep, page: str, cards: Cards = HERE
-) -> Draft | None:
+def first(ui: Ui, profile: HardwareProfile, draft: Draft, keep: Keep, page: str, cards: Cards = HERE) -> Draft | None:
     """The screens of one page, and then the review; None when the person goes back past the first.
 
     What another mode asks for is on many pages: the mode is where all of them begin.
