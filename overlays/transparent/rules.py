@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import ssl
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import ConfigDict
+
+if TYPE_CHECKING:
+    import ssl  # the settings need a word of this file at each start of the box, and no encryption
 
 
 class Starttls(StrEnum):
