@@ -39,7 +39,8 @@ TLS = "var/lib/postern/device/tls"
 # What its daemons read: the paths that `overlay.yaml` names.
 SETS = frozenset(f"var/lib/postern/device/{name}" for name in ("tls", "ssh", "dkim", "webmail", "quarantine"))
 # What a backup holds: all of it but the certificate that is in the settings, and which one is shown.
-_KEPT = re.compile(r"(ssh|webmail|quarantine|dkim|certificate/(made|acme-[0-9a-f]{16}))/[A-Za-z0-9][A-Za-z0-9._-]*")
+_KEPT = re.compile(r"(age|ssh|webmail|quarantine|dkim|certificate/(made|acme-[0-9a-f]{16}))/[A-Za-z0-9][A-Za-z0-9._-]*")
+_PUBLIC = ("cert.pem", "name", "recipient")
 DKIM_BITS = 2048  # the largest whose record every name server takes in one answer
 _NO_SERIAL = re.compile(
     r"[0-]*|default-string|none|not-specified|not-applicable|to-be-filled-by-o-e-m|system-serial-number"
@@ -149,7 +150,7 @@ def put_back(places: Places, files_by_name: Mapping[str, str]) -> None:
 
 def _fill(texts: Mapping[str, str], folder: Path) -> None:
     for name, text in texts.items():
-        files.write(folder / name, text, mode=0o644 if name.endswith(".pub") or name in ("cert.pem", "name") else 0o600)
+        files.write(folder / name, text, mode=0o644 if name.endswith(".pub") or name in _PUBLIC else 0o600)
 
 
 def serial(places: Places) -> str:

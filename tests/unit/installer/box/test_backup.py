@@ -82,7 +82,7 @@ def test_it_holds_what_nobody_can_make_again_and_shows_none_of_it(
     data = file.read_bytes()
     assert HASH.encode() not in data
     said = capsys.readouterr().out
-    assert "keys (certificate/made, dkim, quarantine, ssh, webmail)" in said
+    assert "keys (age, certificate/made, dkim, quarantine, ssh, webmail)" in said
     assert "Not in it: mail, queue, quarantine" in said
     found = backup.read(sealing.opened(data, PASSPHRASE, "file"), "file")
     assert HASH in found.secrets
