@@ -34,8 +34,8 @@ PACKAGES = {
     "test": [*_ASSEMBLE, "age", "dialog", "git", "iproute2", "openssl", "systemd-container", "zstd"],
     "profiles": ["python3-venv"],
     "answers": ["age", "python3-venv"],
-    "flash": ["python3-venv", "zstd"],
-    "receipt": ["python3-venv"],
+    "flash": ["python3-venv", "openssl", "zstd"],
+    "receipt": ["python3-venv", "openssl"],
 }
 
 
