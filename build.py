@@ -31,11 +31,12 @@ _ASSEMBLE = ["debian-archive-keyring", "mmdebstrap", "python3-venv", "sudo"]
 PACKAGES = {
     "build": _ASSEMBLE,
     "boot": [*_ASSEMBLE, "age"],
+    "medium": _ASSEMBLE,
     "test": [*_ASSEMBLE, "age", "dialog", "git", "iproute2", "openssl", "systemd-container", "zstd"],
     "profiles": ["python3-venv"],
     "answers": ["age", "python3-venv"],
-    "flash": ["python3-venv", "zstd"],
-    "receipt": ["python3-venv"],
+    "flash": ["python3-venv", "openssl", "zstd"],
+    "receipt": ["python3-venv", "openssl"],
 }
 
 
@@ -90,6 +91,16 @@ def parser() -> argparse.ArgumentParser:
     boot.add_argument("--disk", type=Path, metavar="FILE", help="keep the twin's disk in this qcow2 file")
     boot.add_argument("--disk-size", type=int, metavar="GIB", help="size of the disk (default: the profile's)")
     boot.add_argument("--headless", action="store_true", help="no console: its output goes into out/PROFILE.log")
+
+    medium = command("medium", "make an installation medium of an image: for sticks and CDs, BIOS and UEFI")
+    medium.add_argument("profile", nargs="?", default="vm-uefi", help="hardware profile (default: %(default)s)")
+    medium.add_argument("--out", type=Path, default=HERE / "out", help="where images are (default: out)")
+    medium.add_argument("--answers", type=Path, metavar="FILE", help="answer file, which the installed box takes")
+    medium.add_argument("--secrets", type=Path, metavar="FILE", help="the secrets file that goes with it")
+    install = "install.yaml: install unattended, on the disk that it describes"
+    medium.add_argument("--install", type=Path, metavar="FILE", help=install)
+    medium.add_argument("--json", action="store_true", help="print JSON")
+    archive(medium)
 
     test = command("test", "run every test there is, or some lanes")
     test.add_argument("lanes", nargs="*", help="unit, golden, container, machine (default: these), bench")
@@ -190,8 +201,10 @@ def hand_over(arguments: argparse.Namespace) -> int:
         return clean(arguments)
     from images import commands
     from installer.flash import commands as flash_commands
+    from installer.medium import commands as medium_commands
 
-    return (commands.COMMANDS | flash_commands.COMMANDS)[arguments.command](arguments)
+    known = commands.COMMANDS | flash_commands.COMMANDS | medium_commands.COMMANDS
+    return known[arguments.command](arguments)
 
 
 def _say(text: str) -> None:

@@ -63,11 +63,15 @@ class NbdServer:
 
 @dataclass(frozen=True)
 class Drive:
-    """A drive beside the twin's own. On an IDE or SATA bus a hard disk cannot be read-only: QEMU refuses it."""
+    """A drive beside the twin's own. On an IDE or SATA bus a hard disk cannot be read-only: QEMU refuses it.
+
+    The firmware starts from the twin's own disk, unless a drive is `first`.
+    """
 
     source: ImageFile | NbdServer
     bus: DriveBus
     read_only: bool = True
+    first: bool = False
 
 
 @dataclass(frozen=True)
@@ -270,7 +274,8 @@ def _disks(profile: HardwareProfile, options: TwinOptions) -> Iterator[str]:
     machine, bus = profile.twin.machine, profile.twin.disk.bus
     channels = _channels(machine)
     yield from _blockdev("disk", options.disk, options.cache)
-    yield from ("-device", _disk_device(machine, bus, "disk", DISK_SLOT, channels) + ",bootindex=0")
+    place = int(any(drive.first for drive in options.drives))
+    yield from ("-device", f"{_disk_device(machine, bus, 'disk', DISK_SLOT, channels)},bootindex={place}")
     if any(drive.bus is DriveBus.USB for drive in options.drives):
         yield from ("-device", f"qemu-xhci,id=usb,{_at(machine, _USB)}")
     for number, drive in enumerate(options.drives):
@@ -287,7 +292,7 @@ def _disks(profile: HardwareProfile, options: TwinOptions) -> Iterator[str]:
                 device = f"usb-storage,bus=usb.0,drive={node}"
             case DriveBus.VIRTIO:
                 device = _disk_device(machine, Bus.VIRTIO, node, slot, channels)
-        yield from ("-device", device)
+        yield from ("-device", device + (",bootindex=0" if drive.first else ""))
 
 
 def _disk_device(machine: Machine, bus: Bus, node: str, slot: str, channels: Iterator[str]) -> str:

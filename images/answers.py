@@ -38,6 +38,11 @@ def answers(arguments: Namespace) -> int:
     return 0
 
 
+def sealed(path: Path | None) -> bool:
+    """Whether a secrets file is for the box alone to open."""
+    return path is not None and path.is_file() and age.sealed(path.read_bytes())
+
+
 def read_secrets(path: Path | None, identity: Path | None, problems: list[Problem]) -> Secrets | None:
     """A secrets file if one was named, which age may have encrypted to `identity` or with a passphrase."""
     if path is None:

@@ -13,7 +13,7 @@ from ipaddress import IPv4Interface
 from pathlib import Path
 
 from hardware import profile as profiles
-from hardware.host import age, run
+from hardware.host import run
 from hardware.host.documents import nearest
 from hardware.host.errors import Problem, Refused, refuse
 from hardware.host.files import default_cache
@@ -31,7 +31,7 @@ from hardware.twin import (
     UserNet,
 )
 from images import archive, emulate, manifest, pipeline, recipe
-from images.answers import answers, read, read_secrets
+from images.answers import answers, read, read_secrets, sealed
 from images.steps import virtual
 from images.steps.squash import Level
 from images.steps.virtual import Format
@@ -197,7 +197,7 @@ def _port1(arguments: Namespace, profile: HardwareProfile) -> UserNet:
     problems: list[Problem] = []
     net = FACTORY_NET
     answers = read(arguments.answers, Settings, problems)
-    secrets = None if _sealed(arguments.secrets) else read_secrets(arguments.secrets, None, problems)
+    secrets = None if sealed(arguments.secrets) else read_secrets(arguments.secrets, None, problems)
     if answers:
         problems += settings_problems(answers, profile, str(arguments.answers), secrets)
         plan = answers.network.plan("port1")
@@ -223,11 +223,6 @@ def _port1(arguments: Namespace, profile: HardwareProfile) -> UserNet:
     if problems:
         raise Refused(problems)
     return replace(net, forwards=tuple(forwards))
-
-
-def _sealed(path: Path | None) -> bool:
-    """Whether a secrets file is for the box alone to open."""
-    return path is not None and path.is_file() and age.sealed(path.read_bytes())
 
 
 def _table(rows: list[dict[str, object]]) -> None:

@@ -65,14 +65,17 @@ def _data(tools: Tools) -> list[str]:
     return [word for name in ("qemu", "seabios") for word in ("-L", str(tools.path(f"usr/share/{name}")))]
 
 
-def answers_volume(tools: Tools, target: Path, answers: Path, secrets: Path | None = None) -> ImageFile:
-    """A FAT volume labelled POSTERN that holds an answer file, and the secrets file beside it."""
+def answers_volume(
+    tools: Tools, target: Path, answers: Path | None, secrets: Path | None = None, rules: Path | None = None
+) -> ImageFile:
+    """A FAT volume labelled POSTERN that holds an answer file, the secrets file beside it, and what a medium obeys."""
     with target.open("wb") as file:
         file.truncate(4 << 20)
-    tools.run("mkfs.vfat", "-n", VOLUME_LABEL, target)
+    fixed = {"SOURCE_DATE_EPOCH": "315532800"}  # FAT's first day
+    tools.run("mkfs.vfat", "-n", VOLUME_LABEL, "--invariant", target)
     with tempfile.TemporaryDirectory() as folder:
-        for source, name in ((answers, "answers.yaml"), (secrets, "secrets.yaml")):
+        for source, name in ((answers, "answers.yaml"), (secrets, "secrets.yaml"), (rules, "install.yaml")):
             if source:
                 shutil.copyfile(source, Path(folder) / name)
-                tools.run("mcopy", "-i", target, Path(folder) / name, f"::/{name}")
+                tools.run("mcopy", "-i", target, Path(folder) / name, f"::/{name}", env=fixed)
     return ImageFile(target)

@@ -15,6 +15,7 @@ from images.archive import Archive, keyring_options
 from images.store import Store
 
 PACKAGES = (
+    "cpio",
     "cryptsetup-bin",
     "dosfstools",
     "e2fsprogs",
@@ -27,6 +28,7 @@ PACKAGES = (
     "qemu-system-x86",
     "qemu-utils",
     "squashfs-tools",
+    "xorriso",
     "zstd",
 )
 

@@ -16,10 +16,11 @@ from images.store import Store
 from images.tools import Tools
 
 _CONFIGURATION = Path(__file__).parent.parent / "bootloader" / "grub.cfg"
-_MODULES = (
+MODULES = (
     *("part_gpt", "fat", "squash4", "gzio", "normal", "configfile", "linux", "loadenv", "test", "regexp", "echo"),
     *("sleep", "serial", "terminal", "minicmd", "reboot", "halt", "search", "ls", "cat", "true"),
 )
+EFI_MODULES = ("efi_gop", "all_video")
 # Sector 2048, where the layout puts the BIOS boot partition; GRUB's own offsets into its boot images.
 _CORE_SECTOR = 2048
 # What GRUB finds at the first boot: slot A is whole, slot B is empty.
@@ -59,7 +60,7 @@ def boot_slot(
 
 def loader(store: Store, tools: Tools) -> Path:
     """GRUB for both firmwares: a folder with mbr.img (440 bytes), core.img (from sector 2048) and BOOTX64.EFI."""
-    key = digest_of("grub 1", tools.root.parent.name, *_MODULES)
+    key = digest_of("grub 1", tools.root.parent.name, *MODULES)
     return store.made("grub", key, lambda partial: _make_loader(partial, tools))
 
 
@@ -67,8 +68,8 @@ def _make_loader(partial: Path, tools: Tools) -> None:
     library = tools.path("usr/lib/grub")
     bios = library / "i386-pc"
     image = ("grub-mkimage", "--compression=auto")
-    tools.run(*image, "-d", bios, "-O", "i386-pc", "-p", "(,gpt2)/grub", "-o", partial / "core", "biosdisk", *_MODULES)
-    efi, modules = library / "x86_64-efi", ("efi_gop", "all_video", *_MODULES)
+    tools.run(*image, "-d", bios, "-O", "i386-pc", "-p", "(,gpt2)/grub", "-o", partial / "core", "biosdisk", *MODULES)
+    efi, modules = library / "x86_64-efi", (*EFI_MODULES, *MODULES)
     tools.run(*image, "-d", efi, "-O", "x86_64-efi", "-p", "/grub", "-o", partial / "BOOTX64.EFI", *modules)
 
     core = bytearray((partial / "core").read_bytes())

@@ -6,23 +6,18 @@ was typed into the form of an OVF package. age may have encrypted the secrets fi
 
 from __future__ import annotations
 
-import os
-import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hardware.host import age
 from hardware.host.errors import Problem, Refused, refuse
-from hardware.host.run import Failed, run
+from hardware.host.run import Failed
+from installer.apply import volume
 from installer.apply.places import Places
 from overlays import ovf
 from overlays.settings import Secrets, Settings, parse_answers, parse_secrets
 
-LABEL = "POSTERN"
-_KINDS, _CD = "vfat,ext4,iso9660", "iso9660,udf"
-_MOST_BYTES = 1 << 20
+_CD = "iso9660,udf"
 
 
 @dataclass(frozen=True)
@@ -85,20 +80,16 @@ def from_credentials(places: Places) -> Answers | None:
 
 def from_volume(places: Places) -> Answers | None:
     """`answers.yaml` and `secrets.yaml` in the root of a volume labelled POSTERN."""
-    device = places.root / "dev/disk/by-label" / LABEL
-    if not device.exists():
-        return None
-    where = f"volume {LABEL}"
-    try:
-        with _mounted(device, places.run / "media", _KINDS) as folder:
-            settings = _read(folder / "answers.yaml", where)
-            secrets = _read(folder / "secrets.yaml", where) or _read(folder / "secrets.yaml.age", where) or b""
-    except Failed as failed:
-        hint = "it must be FAT, ext4 or ISO 9660"
-        raise refuse(f"cannot be mounted: {_last_line(failed.output)}", hint, where=where) from failed
+    where = volume.NAME
+    with volume.labelled(places) as folder:
+        if folder is None:
+            return None
+        settings = volume.read(folder / "answers.yaml", where)
+        secrets = volume.read(folder / "secrets.yaml", where) or volume.read(folder / "secrets.yaml.age", where) or b""
     if settings is None:
         raise refuse("holds no answers.yaml", "put it into the root of the volume", where=where)
-    return Answers(_text(settings, where, "answers.yaml"), secrets, f"{where}: answers.yaml", f"{where}: secrets.yaml")
+    text = volume.text(settings, where, "answers.yaml")
+    return Answers(text, secrets, f"{where}: answers.yaml", f"{where}: secrets.yaml")
 
 
 def from_hypervisor(places: Places) -> Answers | None:
@@ -106,11 +97,11 @@ def from_hypervisor(places: Places) -> Answers | None:
     where = f"OVF environment ({ovf.FILE})"
     for device in sorted((places.root / "dev").glob("sr[0-9]*")):
         try:
-            with _mounted(device, places.run / "media", _CD) as folder:
-                raw = _read(folder / ovf.FILE, where)
+            with volume.mounted(places, device, _CD) as folder:
+                raw = volume.read(folder / ovf.FILE, where)
         except Failed:  # an empty drive, or music
             continue
-        typed = ovf.read(_text(raw, where, ""), where) if raw else None
+        typed = ovf.read(volume.text(raw, where, ""), where) if raw else None
         if typed:
             return Answers(typed.answers, typed.secrets, where, where)
     return None
@@ -124,43 +115,4 @@ def from_files(settings: Path, secrets: Path | None) -> Answers:
             raw.append(path.read_bytes() if path else b"")
         except OSError as error:
             raise refuse(f"cannot be read: {error.strerror}", where=str(path)) from error
-    return Answers(_text(raw[0], str(settings), ""), raw[1], str(settings), str(secrets or "secrets"))
-
-
-@contextmanager
-def _mounted(device: Path, folder: Path, kinds: str) -> Iterator[Path]:
-    """A volume to look at. Raises `Failed` when it cannot be mounted."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    run(["mount", "-t", kinds, "-o", "ro,nosuid,noexec,nodev", device, folder], timeout=60)
-    try:
-        yield folder
-    finally:
-        run(["umount", folder], timeout=60)
-
-
-def _read(path: Path, where: str) -> bytes | None:
-    """A plain file's bytes: what a stranger's volume holds is neither followed through links nor read without end."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise refuse(f"cannot be read: {error.strerror}", where=where, path=path.name) from error
-    with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise refuse("is not a file", where=where, path=path.name)
-        raw = file.read(_MOST_BYTES + 1)
-    if len(raw) > _MOST_BYTES:
-        raise refuse("is larger than 1 MiB", where=where, path=path.name)
-    return raw
-
-
-def _text(raw: bytes, where: str, path: str) -> str:
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise refuse("cannot be read: is not UTF-8 text", where=where, path=path) from error
-
-
-def _last_line(text: str) -> str:
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no reason given")
+    return Answers(volume.text(raw[0], str(settings), ""), raw[1], str(settings), str(secrets or "secrets"))

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from hardware import detect
 from hardware.host import files
 from hardware.host.errors import Problem, Refused
-from hardware.host.run import Failed, run
-from installer.apply import answers, device, pipeline, plan, space
+from hardware.host.run import Failed
+from installer.apply import answers, device, pipeline, plan, space, volume
 from installer.apply.pipeline import Box
 from installer.apply.places import Places, Stage
 from installer.apply.plan import Plan
@@ -44,7 +44,7 @@ def boot(places: Places, say: Say) -> Stage:
         if resumed:
             prove(box, resumed, say)
             return Stage.IN_SERVICE
-    wait_for_devices()
+    volume.wait_for_devices()
     stage = take_answers(box, say)
     places.enter(stage)
     if box.store.current() is None:
@@ -150,15 +150,6 @@ def later_answers(places: Places, say: Say) -> None:
     """A labelled volume was put in while the box waits for its set-up (udev starts us)."""
     if places.stage() is Stage.FACTORY:
         places.enter(take_answers(Box(places, detect.check_box(places.root)), say))
-
-
-def wait_for_devices() -> None:
-    """Until udev has named the volumes that were there at the start; a later one makes udev start us again."""
-    for argv in (["systemctl", "start", "systemd-udev-trigger.service"], ["udevadm", "settle", "--timeout=30"]):
-        try:
-            run(argv, timeout=60)
-        except Failed:
-            return
 
 
 def report(places: Places, problems: list[Problem], say: Say) -> None:

@@ -1,20 +1,26 @@
-"""The signed record of a written disk. The key is this machine's own, made when it signs for the first time."""
+"""The signed record of a written disk. The key is this machine's own, made when it signs for the first time.
+
+By openssl, which an installation medium has too.
+"""
 
 from __future__ import annotations
 
 import base64
 import json
 import os
+import secrets
+import tempfile
 from pathlib import Path
 from typing import Literal
-
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hardware.host import documents, files
 from hardware.host.documents import Frozen
 from hardware.host.errors import refuse
+from hardware.host.run import Failed, run
+
+# What stands before the 32 bytes of an Ed25519 key in DER (RFC 8410).
+_PRIVATE = bytes.fromhex("302e020100300506032b657004220420")
+_PUBLIC = bytes.fromhex("302a300506032b6570032100")
 
 
 class Facts(Frozen):
@@ -52,7 +58,7 @@ def default_key() -> Path:
 
 def sign(facts: Facts, key_file: Path) -> Receipt:
     key = _key(key_file)
-    return Receipt(facts=facts, key=_text(_raw(key)), signature=_text(key.sign(_bytes(facts))))
+    return Receipt(facts=facts, key=public_key(key_file), signature=_text(_pkeyutl("-sign", key, facts)))
 
 
 def save(receipt: Receipt, path: Path) -> None:
@@ -65,31 +71,40 @@ def verified(path: Path, key: str) -> Facts:
     if receipt.key != key:
         raise refuse(f"was signed by another key, {receipt.key}", "name it with --key if you trust it", where=str(path))
     try:
-        public = Ed25519PublicKey.from_public_bytes(base64.b64decode(key))
-        public.verify(base64.b64decode(receipt.signature), _bytes(receipt.facts))
-    except (InvalidSignature, ValueError) as wrong:
+        public = _PUBLIC + base64.b64decode(key)
+        _pkeyutl("-verify", public, receipt.facts, base64.b64decode(receipt.signature))
+    except (Failed, ValueError) as wrong:
         raise refuse("is not what was signed: somebody changed it", where=str(path)) from wrong
     return receipt.facts
 
 
 def public_key(key_file: Path) -> str:
     """The public half of this machine's key, in base64."""
-    return _text(_raw(_key(key_file)))
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "public"
+        words = ("-in", "/dev/stdin", "-inform", "DER", "-pubout", "-outform", "DER")
+        run(["openssl", "pkey", *words], stdin=_key(key_file), stdout=made, timeout=60)
+        return _text(made.read_bytes().removeprefix(_PUBLIC))
 
 
-def _key(file: Path) -> Ed25519PrivateKey:
+def _pkeyutl(act: str, key: bytes, facts: Facts, signature: bytes = b"") -> bytes:
+    """Sign the facts' JSON, or verify its signature. Keys are in DER. Raises `Failed`."""
+    with tempfile.TemporaryDirectory() as folder:
+        text, signed, out = (Path(folder) / name for name in ("text", "signed", "out"))
+        text.write_bytes(json.dumps(facts.model_dump(mode="json"), sort_keys=True).encode())
+        signed.write_bytes(signature)
+        words: list[str | Path] = [act, "-rawin", "-in", text, "-inkey", "/dev/stdin", "-keyform", "DER"]
+        words += ["-pubin", "-sigfile", signed] if signature else []
+        run(["openssl", "pkeyutl", *words], stdin=key, stdout=out, timeout=60)
+        return out.read_bytes()
+
+
+def _key(file: Path) -> bytes:
+    """The private key, in DER; its file has the bare 32 bytes."""
     if not file.exists():
-        files.write(file, Ed25519PrivateKey.generate().private_bytes_raw(), mode=0o600)
-    return Ed25519PrivateKey.from_private_bytes(file.read_bytes())
-
-
-def _raw(key: Ed25519PrivateKey) -> bytes:
-    return key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        files.write(file, secrets.token_bytes(32), mode=0o600)
+    return _PRIVATE + file.read_bytes()
 
 
 def _text(raw: bytes) -> str:
     return base64.b64encode(raw).decode()
-
-
-def _bytes(facts: Facts) -> bytes:
-    return json.dumps(facts.model_dump(mode="json"), sort_keys=True).encode()

@@ -106,6 +106,9 @@ def _of_device(device: Device, wanted: Wanted) -> Iterator[Reason]:
         yield "is read-only", "look for a write-protect switch"
     if device.sector_bytes != _SECTOR:
         yield f"has sectors of {device.sector_bytes} bytes, and the image is for 512", "set the disk to 512, if it can"
+    if any(one.label == _MEDIUM for one in device.all()):
+        yield "is an installation medium", "name the disk that the box will start from"
+        return
     mounts = [place for one in device.all() for place in one.mounts]
     if not set(_RUNNING).isdisjoint(mounts):
         yield "holds the running system", "start this machine from another disk"
@@ -120,8 +123,6 @@ def _of_device(device: Device, wanted: Wanted) -> Iterator[Reason]:
             yield f"{named}is a member of {_MEMBERS[one.holds]}", f"take it out first; then wipefs --all {one.path}"
         if one.kind not in (*_WHOLE, "part") and one is not device:
             yield f"{one.path} ({one.kind}) is made of it", "close it first"
-        if one.label == _MEDIUM:
-            yield "is an installation medium", "name the disk that the box will start from"
     if wanted.folder and _number(wanted.folder) in {one.number for one in device.all()}:
         yield "holds the image that is to be written", "copy the image to another disk"
     if not mounts and not device.read_only and device.bytes:

@@ -254,13 +254,17 @@ def _text(path: Path) -> str:
         return ""
 
 
+def prepare() -> None:
+    """Have the keyboard end nothing, and a line that hangs up everything, whatever was made of it before."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def main(arguments: list[str] | None = None, root: Path = Path("/")) -> None:
     """The program: one argument, the name of the terminal."""
     words = sys.argv[1:] if arguments is None else arguments
-    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP):
-        signal.signal(number, signal.SIG_IGN)
-    # A line that hangs up ends the wizard, whatever the program that started us made of it.
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    prepare()
     Console(words[0] if words else "console", Places(root)).serve()
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP):
         signal.signal(number, signal.SIG_DFL)

@@ -193,3 +193,10 @@ def test_what_tests_want_wrong_or_else() -> None:
 def test_ovmf_goes_with_uefi(name: str, ovmf: Ovmf | None) -> None:
     with pytest.raises(ValueError, match="OVMF's files go with UEFI"):
         arguments(profiles.load(name), replace(PLAIN, ovmf=ovmf))
+
+
+def test_a_medium_starts_the_box_before_its_disk() -> None:
+    stick = Drive(ImageFile(Path("medium.iso")), DriveBus.USB, first=True)
+    built = arguments(profiles.load("vm-bios"), replace(PLAIN, drives=(stick,)))
+    assert device(built, "virtio-blk-pci")[0].endswith(",bootindex=1")
+    assert device(built, "usb-storage")[0].endswith(",bootindex=0")

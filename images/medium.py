@@ -1,0 +1,67 @@
+"""From a finished image to the medium that installs it: the order of the steps."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hardware.host.errors import Refused
+from hardware.host.files import locked, no_room
+from hardware.host.log import Steps
+from hardware.profile import HardwareProfile
+from images import emulate, manifest, recipe
+from images.steps import layout, media, unpack
+from images.tools import Tools
+
+STEPS = 4
+_ROOM_MIB = 3000
+_RECIPE = "appliance"
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What goes onto a volume of the medium's own: for the box (answers, secrets), and which disk to install on."""
+
+    answers: Path | None = None
+    secrets: Path | None = None
+    rules: Path | None = None
+
+
+def build(image: Path, profile: HardwareProfile, brought: Brought, target: Path, tools: Tools, steps: Steps) -> None:
+    """Make the medium of the image in the folder `image`. Nothing appears under its final name before it is whole."""
+    with _work(target) as work:
+        with steps.step("take the slot out of the image"):
+            slot = unpack.unpack(image, manifest.load(image), layout.layout(recipe.load(_RECIPE).layout), work, tools)
+        with steps.step("put the files of the medium together"):
+            tree = media.tree(work, image, slot, profile, tools)
+        with steps.step("make the boot loaders"):
+            esp = media.loaders(work, tree, tools)
+        with steps.step("write the image of the medium"):
+            volume = _volume(brought, work, tools)
+            made = media.iso(tree, esp, volume, work / "medium.iso", tools)
+            made.chmod(0o600 if brought.secrets else 0o644)
+            made.replace(target)
+
+
+@contextmanager
+def _work(target: Path) -> Iterator[Path]:
+    """Room, and a folder that goes afterwards; one run at a time."""
+    if problems := no_room(target.parent, _ROOM_MIB, "a medium", "choose another folder with --out"):
+        raise Refused(problems)
+    work = target.with_name(f".{target.name}.partial")
+    with locked(target.with_name(f".{target.name}.lock"), f"another run is making {target}; wait for it"):
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(mode=0o700)
+        try:
+            yield work
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def _volume(brought: Brought, work: Path, tools: Tools) -> Path | None:
+    if brought == Brought():
+        return None
+    return emulate.answers_volume(tools, work / "answers.img", brought.answers, brought.secrets, brought.rules).path

@@ -1,0 +1,54 @@
+"""`build.py medium`: what a medium is to bring is read first, with every problem at once; then it is made."""
+
+from __future__ import annotations
+
+import json
+import os
+from argparse import Namespace
+from collections.abc import Callable
+
+from hardware import profile as profiles
+from hardware.host.errors import Problem, Refused, refuse
+from hardware.host.files import default_cache
+from hardware.host.log import Steps
+from images import archive, manifest, medium, recipe, tools
+from images.answers import read, read_secrets, sealed
+from images.medium import Brought
+from images.store import Store
+from installer.medium.rules import Rules
+from overlays.problems import problems as settings_problems
+from overlays.settings import Settings
+
+
+def make(arguments: Namespace) -> int:
+    """Make `out/<profile>/medium.iso` of the image beside it."""
+    profile = profiles.load(arguments.profile)
+    image = arguments.out.absolute() / profile.id
+    found = manifest.load(image)
+    problems: list[Problem] = []
+    settings = read(arguments.answers, Settings, problems)
+    secrets = None if sealed(arguments.secrets) else read_secrets(arguments.secrets, None, problems)
+    read(arguments.install, Rules, problems)
+    if settings:
+        problems += settings_problems(settings, profile, str(arguments.answers), secrets)
+    if arguments.secrets and not arguments.answers:
+        problems.append(Problem("--secrets", "", "goes with an answer file", "name it with --answers FILE"))
+    if problems:
+        raise Refused(problems)
+    if os.geteuid() != 0:
+        raise refuse("a medium needs root", "start it again with sudo")
+    store = Store(default_cache())
+    state = archive.reached(recipe.load("appliance").suite, arguments.mirror, arguments.security_mirror)
+    toolbox = tools.tools_tree(store, state)
+    target = image / "medium.iso"
+    brought = Brought(arguments.answers, arguments.secrets, arguments.install)
+    medium.build(image, profile, brought, target, toolbox, Steps(medium.STEPS))
+    if arguments.json:
+        print(json.dumps({"path": str(target)}, indent=1))
+    else:
+        print(f"{target}: installs Postern {found.version} for {profile.id}")
+        print("Copied byte for byte to a stick (by dd, say), or burnt to a CD, it starts the box.")
+    return 0
+
+
+COMMANDS: dict[str, Callable[[Namespace], int]] = {"medium": make}

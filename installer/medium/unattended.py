@@ -1,0 +1,33 @@
+"""An installation that nobody leads: `install.yaml` on a volume labelled POSTERN says which disk."""
+
+from __future__ import annotations
+
+from hardware.host import documents
+from installer.apply import volume
+from installer.apply.places import Places
+from installer.medium import rules, work
+from installer.medium.rules import Rules
+from installer.medium.work import Medium, Say
+
+NAME = "install.yaml"
+
+
+def wanted(places: Places) -> Rules | None:
+    """The rules that wait for this box; None when there are none. Raises `Refused` when they cannot be read."""
+    volume.wait_for_devices()
+    with volume.labelled(places) as folder:
+        raw = volume.read(folder / NAME, volume.NAME) if folder else None
+    if raw is None:
+        return None
+    return documents.parse(volume.text(raw, volume.NAME, NAME), f"{volume.NAME}: {NAME}", Rules)
+
+
+def install(wants: Rules, medium: Medium, places: Places, say: Say) -> None:
+    """Write the one disk that is meant, and start again. Raises `Refused`, with nothing written, else."""
+    disks = medium.disks()
+    refused = {one.target.path: one.row.refused for one in disks}
+    chosen = rules.only(wants.disk, [one.target for one in disks], refused, places.root)
+    say(f"Installing on {chosen.path}, serial number {chosen.serial}.")
+    for line in work.lines(medium.install(chosen, say)):
+        say(line)
+    work.finish(wants.finish)

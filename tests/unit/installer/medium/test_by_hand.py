@@ -1,0 +1,132 @@
+"""An installation at a console by a script: what is offered, what is typed, what is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hardware.host.disks import Device
+from hardware.host.errors import Problem, refuse
+from images.manifest import Manifest
+from installer.flash.image import Image
+from installer.flash.order import Shown
+from installer.flash.receipt import Facts, Receipt
+from installer.flash.target import Target
+from installer.medium import by_hand, work
+from installer.medium.rules import Finish
+from installer.medium.work import Disk, Medium, Say, Slowly
+from tests.unit.installer.wizard.script import Back, Script
+
+FACTS = Facts(
+    product="postern",
+    version="1.2.3",
+    profile="fortimail-100",
+    image_sha256="ab",
+    read_back_sha256="ab",
+    disk="/dev/sda",
+    disk_model="Quail 3",
+    disk_serial="WD-0001",
+    disk_bytes=120 * 10**9,
+    board_serial="",
+    macs=(),
+    began="2026-01-01T00:00:00Z",
+    ended="2026-01-01T00:01:00Z",
+)
+
+
+MANIFEST = Manifest(
+    format=1,
+    product="postern",
+    version="1.2.3",
+    compatible="postern-fortimail-100",
+    profile="fortimail-100",
+    suite="trixie",
+    level="development",
+    disk_bytes=1,
+    disk_sha256="",
+    root_hash="",
+    root_sha256="",
+    boot_sha256="",
+    artefacts=(),
+    packages=(),
+)
+
+
+class Scripted(Medium):
+    """A medium before two disks, which only remembers what it was to write, and fails so many times."""
+
+    def __init__(self, failures: int = 0) -> None:
+        super().__init__(Path("/nowhere"))
+        self.image = Image(Path("/nowhere"), MANIFEST, ())
+        self.written: list[str] = []
+        self.failures = failures
+
+    def disks(self) -> list[Disk]:
+        return [shown("sda", "WD-0001"), shown("sdb", "KING-3", "is an installation medium")]
+
+    def install(self, chosen: Target, say: Say) -> Receipt:
+        if self.failures:
+            self.failures -= 1
+            raise refuse("what was read back is not what was written", "replace it", where=str(chosen.path))
+        say("writing")
+        self.written.append(str(chosen.path))
+        return Receipt(facts=FACTS, key="KEY", signature="")
+
+
+def shown(name: str, serial: str, *refused: str) -> Disk:
+    path = f"/dev/{name}"
+    device = Device(path, serial=serial, model="Quail 3", bytes=120 * 10**9, bus="sata")
+    problems = tuple(Problem(path, "", reason) for reason in refused)
+    row = Shown(path, device.model, serial, device.bytes, "sata", "ext4 'old'", problems)
+    return Disk(Target(Path(path), device, device.bytes), row)
+
+
+@pytest.fixture
+def finished(monkeypatch: pytest.MonkeyPatch) -> list[Finish]:
+    """How the box was to end: a test does not switch its machine off."""
+    ends: list[Finish] = []
+    monkeypatch.setattr(work, "finish", ends.append)
+    return ends
+
+
+def test_disks_are_shown_and_the_one_whose_number_was_typed_is_written(finished: list[Finish]) -> None:
+    ui, medium = Script(["sda", ("0001",), "reboot"]), Scripted()
+    by_hand.install(ui, medium)
+    assert medium.written == ["/dev/sda"]
+    assert finished == [Finish.REBOOT]
+    assert "/dev/sda: Quail 3 serial WD-0001, 120.0 GB on sata\n  on it:   ext4 'old'" in ui.text
+    assert "  refused: is an installation medium" in ui.text
+    assert "signed by KEY" in ui.text
+
+
+def test_a_refused_disk_is_not_offered() -> None:
+    with pytest.raises(AssertionError, match="sdb is not offered"):
+        by_hand.install(Script(["sdb"]), Scripted())
+
+
+def test_another_word_and_back_write_nothing(finished: list[Finish]) -> None:
+    ui, medium = Script(["sda", ("0002",), ("",), Back(), "again", "power-off"]), Scripted()
+    by_hand.install(ui, medium)
+    assert (medium.written, finished) == ([], [Finish.POWER_OFF])
+    assert "0002 was typed, and 0001 is asked for; nothing was written." in ui.text
+    by_hand.install(Script([Back()]), medium)
+    assert (medium.written, finished) == ([], [Finish.POWER_OFF])
+
+
+def test_a_disk_that_fails_is_told_beside_the_list(finished: list[Finish]) -> None:
+    ui, medium = Script(["sda", ("0001",), "sda", ("0001",), "power-off"]), Scripted(failures=1)
+    by_hand.install(ui, medium)
+    assert "what was read back is not what was written (replace it)" in ui.text
+    assert (medium.written, finished) == (["/dev/sda"], [Finish.POWER_OFF])
+
+
+def test_progress_is_a_line_now_and_then() -> None:
+    now, said = [0.0], list[str]()
+    steps = Slowly(1, said.append, lambda: now[0])
+    with steps.step("write the image"):
+        for second in range(25):
+            now[0] = float(second)
+            steps.progress(f"{second} s")
+    assert said[:3] == ["[1/1] write the image", "    10 s", "    20 s"]
+    assert len(said) == 4
