@@ -24,7 +24,7 @@ from images.tools import Tools
 from installer.flash import receipt
 from tests.machine.conftest import MakeBox
 from tests.machine.disk import NO_CHECK, TABLE
-from tests.machine.screen import ESCAPE, Screen
+from tests.machine.screen import ENTER, ESCAPE, Screen
 from tests.machine.test_setup import ANSWERS, SECRETS
 from tests.machine.twin import LOGIN, WELCOME, Box, Line
 
@@ -84,7 +84,9 @@ def by_hand(box: MakeBox, make: Make) -> ByHand:
         refusal = line.expect(r"installation was not done:[\s\S]*Press Enter to install it")
         screen = Screen(line)
         line.send("full")
-        drawn = screen.shows("again +look at the disks again")
+        drawn = screen.shows("is the volume POSTERN of this installation")  # a page of its own, being long
+        screen.press(ENTER)
+        drawn += screen.shows("again +look at the disks again")
         screen.press(ESCAPE)
         screen.shows("Press Enter to install it")
         overwrite, mistyped, finished = typed(line)
@@ -141,7 +143,8 @@ def by_rules(box: MakeBox, make: Make) -> ByRules:
 
 def test_rules_that_fit_two_disks_write_none(by_hand: ByHand) -> None:
     assert "install.yaml: disk: 2 disks are left, and exactly one must be: none was written" in by_hand.refusal
-    assert by_hand.refusal.count(": is left") == 2
+    shown = by_hand.refusal.rpartition("installation was not done:")[2]  # the rules' own program has said it before
+    assert shown.count(": is left") == 2
 
 
 def test_disks_are_shown_in_the_full_screen_form(by_hand: ByHand) -> None:
