@@ -59,8 +59,8 @@ def problems(needed: Sequence[Service], patience: float = PATIENCE, ask: Ask = s
 
 def _problem(service: Service, state: services.UnitState, ask: Ask, done: set[str]) -> Problem | None:
     """What is wrong with a service; `done` remembers those that need not be asked again."""
-    # Neither running nor about to start: a condition keeps it off (chrony in a container has no clock).
-    kept_off = state.active == "inactive" and state.kept_off and not state.waiting and not service.probe
+    # Neither running nor failed nor about to start: a condition keeps it off (chrony in a container has no clock).
+    kept_off = state.active == "inactive" and state.result == "success" and not state.waiting and not service.probe
     if kept_off or (service.unit in done and state.active != "failed"):
         return None
     if state.active != "active":

@@ -20,7 +20,6 @@ class UnitState:
     active: str = "inactive"  # active, activating, inactive, failed ...
     result: str = "success"
     waiting: bool = False  # for its turn to start or stop
-    kept_off: bool = False  # a condition did not hold when it was to start (or it never was to)
 
     @property
     def running(self) -> bool:
@@ -88,16 +87,13 @@ def show(units: Iterable[str]) -> dict[str, UnitState]:
     names = list(dict.fromkeys(units))
     if not names:
         return {}
-    text = run(
-        ["systemctl", "show", "--property=Id,ActiveState,Result,Job,ConditionResult", *names], timeout=_LONGEST
-    ).stdout
+    text = run(["systemctl", "show", "--property=Id,ActiveState,Result,Job", *names], timeout=_LONGEST).stdout
     found = {}
     # Blocks come in the order that was asked for; the name in them may be another one (ssh, sshd).
     for name, block in zip(names, text.strip().split("\n\n"), strict=False):
         facts = dict(line.partition("=")[::2] for line in block.splitlines())
         waiting = facts.get("Job", "0") not in ("", "0")
-        kept_off = facts.get("ConditionResult") == "no"
-        found[name] = UnitState(facts.get("ActiveState", "inactive"), facts.get("Result", "success"), waiting, kept_off)
+        found[name] = UnitState(facts.get("ActiveState", "inactive"), facts.get("Result", "success"), waiting)
     return found
 
 
