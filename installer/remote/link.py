@@ -78,13 +78,16 @@ class Link:
             return
         self._root = self._said("id -u").split()[-1:] == ["0"]
 
-    def start(self) -> paramiko.Channel:
-        """Our program over there, as root, waiting for its order."""
+    def start(self, order: bytes) -> paramiko.Channel:
+        """Our program over there, as root, with its order. Raises `Lost`, or why it ended before it could read it."""
         try:
             channel = self._opened(START if self._root else f"sudo -n {START}")
-            channel.sendall(program())
         except (OSError, EOFError, paramiko.SSHException) as gone:
             raise Lost(str(gone) or "it was closed") from gone
+        try:
+            channel.sendall(program() + order)
+        except (OSError, EOFError, paramiko.SSHException) as gone:
+            raise self.why(channel) from gone
         return channel
 
     def why(self, channel: paramiko.Channel) -> Exception:

@@ -42,8 +42,7 @@ class Remote:
 
     def look(self, path: Path | None, image: Image) -> Seen:
         order = {"path": path, "bytes": image.length}
-        with _closed(self._link.start()) as channel, self._told():
-            channel.sendall(_line(order))
+        with _closed(self._link.start(_line(order))) as channel, self._told():
             for said in self._lines(channel):
                 if "done" in said:
                     return _SEEN.validate_python(said["done"])
@@ -69,13 +68,12 @@ class Remote:
         answers: SimpleQueue[bool] = SimpleQueue()
         begun = False
         with (
-            _closed(self._link.start()) as channel,
+            _closed(self._link.start(_line(order))) as channel,
             ThreadPoolExecutor(1) as sender,
             ExitStack() as step,
             self._told(),
             _closed(channel),
         ):
-            channel.sendall(_line(order))
             sending = sender.submit(_send, channel, image, answers)
             try:
                 for said in self._lines(channel):
