@@ -22,6 +22,7 @@ from installer.apply import device, pipeline
 from installer.apply.pipeline import Box
 from installer.apply.places import Places
 from installer.apply.store import Verdict
+from installer.apply.volume import LABEL
 from installer.box import caller, sealing
 from installer.box.change import in_force, open_box, put_in_force, require_no_problems
 from installer.box.settings import with_users
@@ -151,7 +152,7 @@ def _found(places: Places, file: Path | None) -> tuple[bytes, str]:
     with saving.destination(places) as (folder, where):
         newest = max(folder.glob(f"*{SUFFIX}"), key=lambda path: path.stat().st_mtime, default=None)
         if newest is None:
-            raise refuse(f"no backup on {where}", f"name the file; a volume labelled {saving.LABEL} is looked at first")
+            raise refuse(f"no backup on {where}", f"name the file; a volume labelled {LABEL} is looked at first")
         return newest.read_bytes(), newest.name
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from hardware.host import files
 from hardware.host.run import Failed, run
 from installer.apply.places import Places
+from installer.apply.volume import LABEL, NAME
 from overlays.settings import Secrets, Settings, dump_answers, dump_secrets
 
-LABEL = "POSTERN"
 # FAT has no owners and modes: the mount keeps others out instead, and `quiet` lets a change of mode pass.
 _KINDS = {"vfat": "quiet,umask=0077", "ext4": "nosuid"}
 
@@ -33,7 +33,7 @@ def destination(places: Places) -> Iterator[tuple[Path, str]]:
     mounted = places.run / "save"
     if device.exists() and _mount(device, mounted):
         try:
-            yield mounted, f"volume {LABEL}"
+            yield mounted, NAME
         finally:
             run(["umount", mounted], timeout=120)
         return
