@@ -37,7 +37,8 @@ def shell_scripts() -> list[str]:
     for name in tracked():
         with (TOP / name).open("rb") as file:
             first = file.readline()
-        if first.startswith(b"#!") and (b"bash" in first or b"/sh" in first):
+        started = first.startswith(b"#!") and (b"bash" in first or b"/sh" in first)
+        if started or first.startswith(b"# shellcheck shell="):  # which others read in
             found.append(name)
     return found
 
