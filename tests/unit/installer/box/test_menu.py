@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pexpect
 import pytest
 
 from installer.box import menu, words
-from tests.unit.installer.wizard.terminal import Screen, make_root, start
+from tests.unit.installer.wizard.terminal import NEEDS_DIALOG, Screen, make_root, start
 
 ENTER, DOWN, F1, TAB = "\r", "\x1b[B", "\x1bOP", "\t"
 MOST_BYTES = 1920  # 9600 baud carry 960 bytes a second; a page is there in less than two
@@ -75,7 +74,7 @@ def screen(root: Path) -> Iterator[Screen]:
     child.close(force=True)
 
 
-@pytest.mark.skipif(shutil.which("dialog") is None, reason="needs the Debian package dialog")
+@NEEDS_DIALOG
 def test_full_screen(screen: Screen) -> None:
     text = screen.wait("To the shell")
     assert "not set up: no mode, firmware 0.1.0" in text

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import pexpect
 import pyte
+import pytest
 
 REPOSITORY = Path(__file__).parents[4]
 PATIENCE = 30
 CLEARED = "\x1b[H\x1b[J"  # what a new page begins with
+# `build.py test` installs it; where a test is run by hand it may be missing.
+NEEDS_DIALOG = pytest.mark.skipif(
+    shutil.which("dialog") is None and not os.environ.get("CI"), reason="needs the Debian package dialog"
+)
 
 
 def make_root(root: Path) -> Path:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from installer.wizard.dialog import ROWS, _sized
-from tests.unit.installer.wizard.terminal import Screen, make_root, start
+from tests.unit.installer.wizard.terminal import NEEDS_DIALOG, Screen, make_root, start
 
-pytestmark = pytest.mark.skipif(shutil.which("dialog") is None, reason="needs the Debian package dialog")
+pytestmark = NEEDS_DIALOG
 
 PASSWORD = "correct horse 7"
 TAB, ENTER, ESCAPE, DOWN, F1 = "\t", "\r", "\x1b", "\x1b[B", "\x1bOP"

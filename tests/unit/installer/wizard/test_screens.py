@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from installer.apply.places import Places
 from installer.wizard.draft import User, draft_of, keep
 from installer.wizard.typed import Link
 from overlays.settings import parse_answers
-from tests.unit.installer.wizard.terminal import Screen, make_root, start
+from tests.unit.installer.wizard.terminal import NEEDS_DIALOG, Screen, make_root, start
 
 ANSWERS = Path(__file__).parents[3] / "answers"
 RECORDED = Path(__file__).parent / "screens"
@@ -53,7 +52,7 @@ def compare(name: str, text: str) -> None:
     assert text == file.read_text(encoding="utf-8")
 
 
-@pytest.mark.skipif(shutil.which("dialog") is None, reason="needs the Debian package dialog")
+@NEEDS_DIALOG
 @pytest.mark.parametrize("mode", MODES)
 def test_the_full_screen_form(mode: str, tmp_path: Path) -> None:
     child = start(make_box(tmp_path, mode))
