@@ -127,8 +127,13 @@ class Agent:
         The store can die between filing and answering, and so can we: a message that comes again is looked for first.
         """
         owner, mark = decision.owner, carry.mark(letter, recipient)
-        if not self._records.begin(owner, mark) and Mailbox(now, owner).holds(mark):
-            return
+        ago = self._records.begin(owner, mark)
+        if ago is not None:
+            if Mailbox(now, owner).holds(mark):
+                return
+            if ago < carry.UNDER_WAY:
+                raise NotTaken("it may be under way")
+            self._records.begin_again(owner, mark)
         try:
             carry.into_store(letter, owner, recipient, decision.kind)
         except NotTaken as failure:

@@ -13,7 +13,9 @@ from overlays.quarantine.policy import Kind
 
 ONWARD = ("127.0.0.1", 10026)  # Postfix without filter and header checks: what goes in here is not judged again
 STORE = "/run/dovecot/lmtp"
+UNDER_WAY = 20  # seconds: when its client died, the store may still be filing what it had got
 _PATIENCE = 120.0
+_ENDING = 421  # the other side ends the session, whatever it has done
 
 
 @dataclass(frozen=True)
@@ -75,15 +77,17 @@ def into_store(letter: Letter, owner: str, recipient: str, kind: Kind) -> None:
         (message.KIND, kind.value),
         (message.FILING, mark(letter, recipient)),
     ]
+    sent = False
     try:
         with smtplib.LMTP(STORE, local_hostname="localhost", timeout=_PATIENCE) as way:
             way.ehlo()
             _say(way, "MAIL", f"FROM:<{letter.sender if letter.sender.isascii() else ''}>")
             _say(way, "RCPT", f"TO:<{owner}>")
+            sent = True
             # A zero byte is no part of any mail, and ends what the store gives back: it is kept as IMAP would show it.
             _expect(*way.data(message.with_fields(letter.raw, notes).replace(b"\0", b"\x80")))
     except (OSError, smtplib.SMTPException) as failure:
-        raise NotTaken(str(failure), unheard=True) from failure
+        raise NotTaken(str(failure), unheard=sent) from failure
 
 
 def _say(way: smtplib.SMTP, verb: str, rest: str) -> None:
@@ -94,4 +98,5 @@ def _say(way: smtplib.SMTP, verb: str, rest: str) -> None:
 
 def _expect(code: int, text: bytes) -> None:
     if code != 250:
-        raise NotTaken(f"{code} {text.decode(errors='replace')}", final=code >= 500)
+        said = f"{code} {text.decode(errors='replace')}"
+        raise NotTaken(said, final=code >= 500, unheard=code == _ENDING)

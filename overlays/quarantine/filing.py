@@ -28,7 +28,6 @@ ROOM = 1 << 16  # of a message so much is held at a time; Postfix's trace is in 
 _END = b"\r\n.\r\n"
 _VERBS = (b"LHLO", b"MAIL", b"RCPT", b"DATA", b"RSET", b"NOOP", b"QUIT")
 _NOT_OFFERED = re.compile(rb"250[- ](?:CHUNKING|STARTTLS|XCLIENT)\b")  # what we could not read along
-_UNDER_WAY = 20  # seconds: when we died, the store may still be filing what it had got
 _PATIENCE = 30  # seconds in which a store that died is in service again
 _PAUSE = 0.5
 _LONGEST = 3600.0  # seconds for an answer: longer than Postfix waits
@@ -158,7 +157,7 @@ class Filing:
         if await self._is_there(number, recipient, copy):
             log.info("id=%s came again to=<%s> and was there", number, recipient)
             return b"250 2.0.0 <%b> was there already\r\n" % recipient.encode("utf-8", "surrogateescape")
-        return _again("it may be under way") if copy.ago is not None and copy.ago < _UNDER_WAY else b""
+        return _again("it may be under way") if copy.ago is not None and copy.ago < carry.UNDER_WAY else b""
 
     async def _unheard(self, number: str, recipient: str, copy: Copy) -> bytes:
         """The store died with a message in its hands. It is asked at once: later its user may have taken it away."""

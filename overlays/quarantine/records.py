@@ -48,17 +48,25 @@ class Records:
         finally:
             connection.close()
 
-    def begin(self, name: str, mark: str) -> bool:
+    def begin(self, name: str, mark: str) -> int | None:
         """Remember that this mailbox gets the message with this mark. It is said before it is filed.
 
-        False when it was said before: nobody knows whether the message is there.
+        How long ago it was said before [s]: nobody knows whether the message is there. None when it is the first time.
         """
         with self._open() as now:
             known = "INSERT INTO owner (name, seen) VALUES (?, ?) ON CONFLICT DO UPDATE SET seen = excluded.seen"
             at = int(time.time())
             now.execute(known, (name, at))
             now.execute("DELETE FROM filing WHERE since < ?", (at - _QUEUED,))
-            return now.execute("INSERT OR IGNORE INTO filing VALUES (?, ?, ?)", (name, mark, at)).rowcount == 1
+            if now.execute("INSERT OR IGNORE INTO filing VALUES (?, ?, ?)", (name, mark, at)).rowcount == 1:
+                return None
+            (since,) = now.execute("SELECT since FROM filing WHERE owner = ? AND mark = ?", (name, mark)).fetchone()
+            return max(0, at - since)
+
+    def begin_again(self, name: str, mark: str) -> None:
+        """It was not there, and is about to be filed once more."""
+        with self._open() as now:
+            now.execute("UPDATE filing SET since = ? WHERE owner = ? AND mark = ?", (int(time.time()), name, mark))
 
     def settle(self, name: str, mark: str) -> None:
         """The store has refused: the message is not there."""

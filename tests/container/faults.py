@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 
@@ -90,6 +91,22 @@ def absences(of: Box, groups: Iterable[tuple[str, ...]]) -> Iterator[Fault]:
             of.run("systemctl", "start", *sockets, *units)
 
         yield f"stopped: {' '.join(units)}", fault
+
+
+def require_each_once(sending: Sending, viruses: set[int], arrived: Iterable[tuple[int, str]]) -> None:
+    """What was accepted is there once for each of its recipients, and nothing else is. What has no answer may be there.
+
+    `arrived` are the numbers of messages, each with a recipient.
+    """
+    every = {letter.number: letter for load in sending.loads for letter in load.letters}
+    unanswered = {number for load in sending.loads for number in load.unanswered}
+    refused = {number for load in sending.loads for number in load.refused}
+    assert refused | (unanswered & viruses) == viruses, [load.refused for load in sending.loads]
+    found = Counter(arrived)
+    wanted = Counter((number, one) for number in set(every) - viruses for one in every[number].recipients)
+    certain = Counter({pair: 1 for pair in wanted if pair[0] not in unanswered})
+    assert certain - found == Counter(), "lost"
+    assert found - wanted == Counter(), "doubled"
 
 
 def state(of: Box, unit: str) -> str:

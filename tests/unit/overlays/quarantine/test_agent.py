@@ -172,12 +172,25 @@ def test_a_store_that_dies_before_it_answers(bench: Bench, monkeypatch: pytest.M
     bench.store.dies = True
     assert codes(bench.send(8, "ann@example.com")) == ["451"]
     bench.store.dies = False
-    monkeypatch.setattr(Mailbox, "holds", lambda *_: filed)  # the real one is asked in tests/container
+    monkeypatch.setattr(Mailbox, "holds", lambda *_: False)  # the real one is asked in tests/container
+    assert "it may be under way" in bench.send(8, "ann@example.com")[0]
+    assert len(bench.store.took) == 1
+    monkeypatch.setattr(Mailbox, "holds", lambda *_: filed)
+    monkeypatch.setattr(carry, "UNDER_WAY", 0)
     assert codes(bench.send(8, "ann@example.com")) == ["250"]
     assert len(bench.store.took) == (1 if filed else 2)
     monkeypatch.setattr(Mailbox, "holds", lambda *_: True)
     assert codes(bench.send(8, "ann@example.com")) == ["250"]  # nobody heard this answer
     assert len(bench.store.took) == (1 if filed else 2)
+
+
+def test_a_store_that_ends_the_session_may_have_filed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.store.refuses = {"DATA": "421 4.3.2 Shutting down"}
+    assert codes(bench.send(8, "ann@example.com")) == ["451"]
+    bench.store.refuses = {}
+    monkeypatch.setattr(Mailbox, "holds", lambda *_: True)
+    assert codes(bench.send(8, "ann@example.com")) == ["250"]
+    assert bench.store.took == []
 
 
 def test_what_the_proxy_brings_again_is_known_by_what_its_client_sent(

@@ -79,7 +79,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     policy.write_text(POLICY.model_dump_json())
     made = Bench(tmp_path / "filing", Store(), Filing(policy, Begun(tmp_path / "begun")))
     monkeypatch.setattr(carry, "STORE", str(tmp_path / "store"))
-    monkeypatch.setattr(filing, "_UNDER_WAY", 0)
+    monkeypatch.setattr(carry, "UNDER_WAY", 0)
     monkeypatch.setattr(filing, "_PAUSE", 0.01)
     loop = asyncio.new_event_loop()
     loop.run_until_complete(asyncio.start_unix_server(made.filing.connection, made.path, limit=ROOM))
@@ -178,7 +178,7 @@ def test_the_same_recipient_twice(bench: Bench) -> None:
 def test_what_may_be_under_way_is_waited_for(
     bench: Bench, there: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(filing, "_UNDER_WAY", 20)
+    monkeypatch.setattr(carry, "UNDER_WAY", 20)
     bench.bring(ANN)
     bench.die()
     assert codes(bench.bring(ANN)) == ["451"]
