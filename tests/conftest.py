@@ -28,7 +28,6 @@ from tests.peers import Peers, browser_tree, libvirt_tree, peers_tree
 LONGEST = (
     *("machine/test_power.py", "machine/test_setup.py", "machine/test_medium.py", "machine/test_transparent.py"),
     "machine/test_boot.py",
-    "machine/test_medium.py",
     *("container/test_hardening.py", "container/test_conformance.py"),
 )
 
