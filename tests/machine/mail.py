@@ -24,8 +24,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def greets(port: int, seconds: float = 30) -> bool:
-    """Does mail service answer? The emulator takes connections long before the box does, and closes them."""
+def greets(port: int, seconds: float = 3) -> bool:
+    """Does mail service answer? The emulator takes connections long before the box does, and closes them.
+
+    What the fence of a box lets fall is waited for in vain: ask again rather than longer.
+    """
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), seconds) as probe:
         return probe.recv(3) == b"220"
     return False

@@ -13,6 +13,7 @@ Four lives, each told by a fixture that switches its box off at its end and hand
 from __future__ import annotations
 
 import base64
+import gzip
 import re
 import smtplib
 from collections.abc import Iterator
@@ -49,9 +50,10 @@ domains: [{{name: example.com, server: 192.0.2.25, port: {port}}}]
 """
 SECRETS = f"format: 1\nadmin: {{password: {PASSWORD}}}\n"
 
-# Every file of /etc by mode, owner and the first digits of its digest: 9600 baud carry a line in a tenth of a second.
-_ETC = r"""sh -c 'cd /etc && find . ! -name machine-id -printf "%M %U:%G %p %l\n" | sort -k3 &&
-find . -type f ! -name machine-id | sort | xargs sha256sum | sed -E "s/^(.{12})[0-9a-f]+/\1/"'""".replace("\n", " ")
+# Every file of /etc by mode, owner and the first digits of its digest, packed: 9600 baud carry a kilobyte a second.
+_ETC = r"""sh -c 'cd /etc && { find . ! -name machine-id -printf "%M %U:%G %p %l\n" | sort -k3;
+find . -type f ! -name machine-id | sort | xargs sha256sum | sed -E "s/^(.{12})[0-9a-f]+/\1/"; } |
+gzip -9 | base64'""".replace("\n", " ")
 _KEYS = "sh -c 'sha256sum /var/lib/postern/device/ssh/*.pub /var/lib/postern/device/tls/*.pem /etc/machine-id'"
 _IN_QUEUE = "kept-by-the-reset"
 
@@ -71,7 +73,7 @@ def look(line: Line) -> Made:
     """Log in and see. Whatever failed on the way is told by the box."""
     line.log_in()
     assert line.command("systemctl --failed --no-legend --plain") == ""
-    etc = frozenset(line.root(_ETC).splitlines())
+    etc = frozenset(gzip.decompress(base64.b64decode(line.root(_ETC))).decode().splitlines())
     return Made(etc, frozenset(row.split()[0] for row in line.root(_KEYS).splitlines()))
 
 
