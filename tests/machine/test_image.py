@@ -14,6 +14,7 @@ import pytest
 
 from images import recipe
 from images.archive import Archive
+from images.recipe import ELEMENTS
 from images.steps.layout import layout
 from images.tools import Tools
 
@@ -53,6 +54,16 @@ def test_no_private_key_is_in_the_image(parts: Path) -> None:
     assert _holding(parts, PRIVATE_KEY) == []
     assert [path.name for path in parts.rglob("ssh_host_*")] == []
     assert list((parts / "root/etc/ssl/private").iterdir()) == []
+
+
+def test_no_number_of_an_account_was_left_to_chance(parts: Path) -> None:
+    """What packages make by themselves is numbered from 100 up, in an order that differs from host to host."""
+    fixed = (ELEMENTS / "debian-root/fixed-ids").read_text()
+    for name in ("passwd", "group"):
+        for row in (parts / "root/etc" / name).read_text().splitlines():
+            account, _, number, *_ = row.split(":")
+            if 100 < int(number) < 900:
+                assert re.search(rf"^(?:user|group) {account} {number}\b", fixed, re.MULTILINE), row
 
 
 def test_no_password_is_in_the_image(parts: Path) -> None:
