@@ -61,7 +61,7 @@ class Records:
             if now.execute("INSERT OR IGNORE INTO filing VALUES (?, ?, ?)", (name, mark, at)).rowcount == 1:
                 return None
             (since,) = now.execute("SELECT since FROM filing WHERE owner = ? AND mark = ?", (name, mark)).fetchone()
-            return max(0, at - since)
+            return max(0, at - int(since))
 
     def begin_again(self, name: str, mark: str) -> None:
         """It was not there, and is about to be filed once more."""
