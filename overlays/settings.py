@@ -116,6 +116,11 @@ class Settings(Frozen):
         return ("127.0.0.1", *self.hosts(PortService.SUBMISSION)) if self.keeps_mailboxes else ()
 
     @property
+    def rules_hosts(self) -> tuple[str, ...]:
+        """Where users' own rules hand in what they send on or answer (port 10028)."""
+        return ("127.0.0.1",) if self.keeps_mailboxes else ()
+
+    @property
     def submissions_hosts(self) -> tuple[str, ...]:
         """The addresses where users hand in mail, encrypted from the start (port 465)."""
         return self.hosts(PortService.SUBMISSIONS) if self.keeps_mailboxes else ()
@@ -132,9 +137,7 @@ class Settings(Frozen):
     @property
     def mail_protocols(self) -> str:
         """What Dovecot speaks."""
-        if not self.keeps_mailboxes:
-            return "lmtp"
-        return "lmtp imap pop3 sieve" if self.network.allowing(PortService.SIEVE) else "lmtp imap pop3"
+        return "lmtp imap pop3 sieve" if self.keeps_mailboxes else "lmtp"
 
     @property
     def mailbox_domains(self) -> tuple[str, ...]:

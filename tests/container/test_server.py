@@ -362,6 +362,69 @@ def test_what_comes_again_is_there_once_wherever_a_script_has_put_it(server: Ser
     assert server.letters(ann, "brought again") == 0
 
 
+@contextmanager
+def rules(server: Server, **scripts: str) -> Iterator[None]:
+    """Users of example.com with rules of their own."""
+    for name, script in scripts.items():
+        server.box.run("doveadm", "sieve", "put", "-u", f"{name}@example.com", "-a", "mine", stdin=script)
+    yield
+    for name in scripts:
+        server.box.run("doveadm", "sieve", "deactivate", "-u", f"{name}@example.com")
+        server.box.run("doveadm", "sieve", "delete", "-u", f"{name}@example.com", "mine")
+
+
+def test_what_a_rule_sends_on_or_answers_leaves_under_its_users_name(server: Server) -> None:
+    """To the world, and to another name of a user here. Of what is spam nothing leaves."""
+    script = """require ["copy", "vacation"];
+redirect :copy "tom@outside.example";
+redirect :copy "bob.stone@example.com";
+vacation :subject "away" "Back in June";
+"""
+    with rules(server, ann=script):
+        with Client(server.outside, OUTSIDE) as client:
+            client.sendmail("tim@outside.example", "ann@example.com", letter("to be sent on"))
+        for user in ("ann@example.com", "bob@example.com"):
+            server.arrives(user, "to be sent on")
+        until(lambda: server.world.count() and len(_left(server, "away")), "the answer", server.box.tail)
+        assert _left(server, "to be sent on") == [("ann@example.com", ("tom@outside.example",))]
+        assert _left(server, "away") == [("", ("tim@outside.example",))]
+        spam = b"X-Postern-Quarantine: spam\r\n" + letter("cheap again")
+        assert _lmtp(server, "ann@example.com", spam).startswith("250 ")
+        assert server.letters("ann@example.com", "cheap again", "Bulk") == 1
+    server.send("bob@example.com", "behind it")
+    server.arrives("bob@example.com", "behind it")
+    assert (_left(server, "cheap again"), server.letters("bob@example.com", "cheap again")) == ([], 0)
+
+
+def test_rules_that_send_to_each_other_come_to_an_end(server: Server) -> None:
+    with rules(server, ann='redirect "bob@example.com";', bob='redirect "ann@example.com";'):
+        server.send("ann@example.com", "there and back")
+        until(lambda: sum(server.letters(f"{one}@example.com", "there and back") for one in ("ann", "bob")), "its end")
+    until(lambda: "is empty" in server.box.run("postqueue", "-p").stdout, "the queue", server.box.tail)
+    assert sum(server.letters(f"{one}@example.com", "there and back") for one in ("ann", "bob")) == 1
+
+
+def test_what_a_rule_may_not_do(server: Server) -> None:
+    """Send to more than four, which keeps the message; refuse or write to whom it likes, which no script says."""
+    many = 'require "copy";' + "".join(f'redirect :copy "tom{one}@outside.example";' for one in range(5))
+    with rules(server, ann=many):
+        server.send("ann@example.com", "for many")
+        server.arrives("ann@example.com", "for many")
+    assert len(_left(server, "for many")) == 0
+    for word in ("reject", "ereject", "enotify"):
+        put = ("doveadm", "sieve", "put", "-u", "ann@example.com", "mine")
+        assert server.box.run(*put, stdin=f'require "{word}";', check=False).status != 0
+    script = "import socket; socket.create_connection(('127.0.0.1', 10028), 5)"
+    as_other = ("setpriv", "--reuid", "33", "--clear-groups", "python3", "-I", "-c", script)
+    assert "refused" in server.box.run(*as_other, check=False).stderr
+
+
+def _left(server: Server, subject: str) -> list[tuple[str, tuple[str, ...]]]:
+    """Sender and recipients of what the world got with that subject."""
+    wanted = f"Subject: {subject}\r\n".encode()
+    return [(one.sender, one.recipients) for one in server.world.received() if wanted in one.content]
+
+
 def test_users_come_change_and_go_without_an_apply(server: Server) -> None:
     before = server.postern("settings", "history").stdout
     # Dovecot, which asks for a newer table once a second, is kept looking at it: mail for dora comes at once.

@@ -103,15 +103,15 @@ def ann(session: Session) -> Session:
     return session
 
 
-def deliver(net: Segment, subject: str, html: str = "") -> None:
+def deliver(net: Segment, subject: str, html: str = "", sender: str = "someone@example.net") -> None:
     """A stranger's mail to ann."""
     message = EmailMessage()
-    message["From"], message["To"], message["Subject"] = "someone@example.net", ANN, subject
+    message["From"], message["To"], message["Subject"] = sender, ANN, subject
     message.set_content("Plain words")
     if html:
         message.add_alternative(html, subtype="html")
     with Client(net, ADDRESS, SENDER) as client:
-        assert client.send_message(message, "someone@example.net", [ANN]) == {}
+        assert client.send_message(message, sender, [ANN]) == {}
 
 
 def arrived(session: Session, subject: str) -> str:

@@ -76,8 +76,8 @@ def log_in(page: Page, password: str) -> None:
     page.click("#rcmloginsubmit")
 
 
-def held(server: Box, user: str, subject: str) -> int:
-    words = ("doveadm", "search", "-u", user, "mailbox", "INBOX", "subject", subject)
+def held(server: Box, user: str, subject: str, mailbox: str = "INBOX") -> int:
+    words = ("doveadm", "search", "-u", user, "mailbox", mailbox, "subject", subject)
     return len(server.run(*words).stdout.splitlines())
 
 
@@ -116,6 +116,46 @@ def test_mail_is_written(server: Box, ann: Page) -> None:
     assert serious_faults(ann) == []
     ann.click("#toolbar-menu a.send, button.send >> visible=true")
     until(lambda: held(server, BOB, "By-browser"), "the message in bob's mailbox", server.tail)
+
+
+def test_a_rule_made_on_the_page_files_mail(server: Box, net: Segment, ann: Page) -> None:
+    server.run("doveadm", "mailbox", "create", "-u", ANN, "-s", "Bücher")
+    ann.goto(f"{MAIL}?_task=settings&_action=plugin.managesieve")
+    ann.click("a.create >> visible=true")
+    form = ann.frame_locator("#filter-box")
+    form.locator("[name=_name]").fill("Books")
+    form.locator("#rulerow0 .multi-input input >> visible=true").fill("a book of birds")
+    form.locator("#action_type0").select_option("fileinto")
+    form.locator("#action_mailbox0").select_option(label="Bücher")
+    picture(ann, "webmail-rule")
+    assert serious_faults(ann) == []
+    form.locator("button.submit").click()
+    expect(ann.locator("#filterslist")).to_contain_text("Books")
+    deliver(net, "a book of birds")
+    until(lambda: held(server, ANN, "a book of birds", "Bücher"), "the message in its folder", server.tail)
+    assert not held(server, ANN, "a book of birds")
+
+
+def test_who_is_away_lets_the_box_answer_and_send_on(server: Box, net: Segment, ann: Page) -> None:
+    ann.goto(f"{MAIL}?_task=settings&_action=plugin.managesieve-vacation")
+    ann.fill("#vacation_subject", "Back in June")
+    ann.fill("#vacation_reason", "I look at birds until then.")
+    ann.select_option("#vacation_status", "on")
+    picture(ann, "webmail-vacation")
+    assert serious_faults(ann) == []
+    ann.click("button.submit >> visible=true")
+    expect(ann.locator("#messagestack")).to_contain_text("saved")
+    ann.goto(f"{MAIL}?_task=settings&_action=plugin.managesieve-forward")
+    ann.select_option("#forward_action", "copy")
+    ann.fill("#action_target", BOB)
+    ann.select_option("#forward_status", "on")
+    picture(ann, "webmail-forwarding")
+    assert serious_faults(ann) == []
+    ann.click("button.submit >> visible=true")
+    expect(ann.locator("#messagestack")).to_contain_text("saved")
+    deliver(net, "Are you there?", sender=BOB)
+    for whose, subject in ((BOB, "Back in June"), (BOB, "Are you there?"), (ANN, "Are you there?")):
+        until(lambda: held(server, whose, subject), f"{subject} for {whose}", server.tail)  # noqa: B023 - called here
 
 
 def test_a_hostile_message_does_nothing(server: Box, net: Segment, ann: Page) -> None:

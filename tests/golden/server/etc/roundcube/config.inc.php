@@ -4,7 +4,7 @@ $config['product_name'] = 'Postern';
 $config['useragent'] = 'Webmail';
 $config['support_url'] = '';
 $config['enable_installer'] = false;
-$config['plugins'] = ['archive', 'hide_blockquote', 'postern'];
+$config['plugins'] = ['archive', 'hide_blockquote', 'managesieve', 'postern'];
 $config['skin'] = 'elastic';
 
 // Sessions, address books and what users prefer. The key encrypts the password of whoever is logged in; the box made it.
@@ -36,6 +36,13 @@ $config['sent_mbox'] = 'Sent';
 $config['trash_mbox'] = 'Trash';
 $config['max_message_size'] = '50M';
 $config['timezone'] = 'Europe/Zurich';
+
+// A user's own rules, and what is answered while she is away: kept by Dovecot, which says what a rule may do.
+$config['managesieve_host'] = '127.0.0.1:4190';
+$config['managesieve_mbox_encoding'] = 'UTF-8'; // as Sieve has it (RFC 5228)
+$config['managesieve_vacation'] = 1; // a page of its own beside that of the rules
+$config['managesieve_vacation_addresses_init'] = true;
+$config['managesieve_forward'] = 1;
 
 // What strangers send shows itself and does nothing: no picture from elsewhere before the reader asks for it, and of what is
 // attached only what a browser draws without running it.

@@ -24,6 +24,17 @@
       const label = field.closest(".form-group, .row").querySelector("label");
       named(field, label && label.textContent.trim());
     });
+    each('table[role="listbox"] > tbody:not([role])', (body) => body.setAttribute("role", "none"));
+    each(".multi-input a.reset", (link) => named(link, "Remove"));
+    // The calendar says of its field what only another kind of field may say.
+    each(".hasDatepicker", (field) => ["aria-expanded", "aria-owns"].forEach((name) => field.removeAttribute(name)));
+    // Several fields in a row that has one label, or stands under one heading.
+    each("input:not([type=hidden]), select, textarea", (field) => {
+      if (field.labels.length || field.title) return;
+      const row = field.closest("tr, .form-group, fieldset");
+      const label = row && row.querySelector("label, legend, .col-form-label");
+      named(field, label && label.textContent.trim());
+    });
     each("#composebody", (field) => named(field, field.labels.length ? field.labels[0].textContent : "Message"));
   }
 
