@@ -23,6 +23,7 @@ SPEAKERS = {
     "sshd": "admin",
     "sshd-session": "admin",
     "login": "admin",
+    "webmail": "webmail",
     "gunicorn": "quarantine",
     "postern-quarantine-daily": "quarantine",
 }

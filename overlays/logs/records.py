@@ -19,6 +19,9 @@ from overlays.overlay import overlays
 
 _LONGEST = 2000  # of one value: a line of syslog has room for 8 KiB
 _LOGIN = re.compile(r"(imap|pop3|managesieve)-login: ((?:Login|Disconnected|Aborted login).*)")
+# Webmail and the quarantine's pages ask with every page, and tell themselves who logged in.
+_BY_A_PAGE = re.compile(r".*, lip=127\.0\.0\.1, [^<>]*session=<[^<>]*>")
+_TWICE_TOLD = "IMAP Error: Login failed "  # by Roundcube, beside our plugin's line, with whatever was typed
 _ALARM = re.compile(r"(?:warning|error|fatal|panic): .*")
 _PROGRESS = re.compile(r"\[\d+/\d+\] .*|[\d.]+ s(?: \(.*\))?")  # what `postern apply` says while it works
 _UNCLEAN = ("virus", "not scannable", "filter away")
@@ -114,9 +117,12 @@ def _event(entry: Entry) -> Record | None:
         return None
     subtype, text = SPEAKERS.get(entry.speaker, ""), entry.text
     if entry.unit == "dovecot" and (match := _LOGIN.fullmatch(text)):
-        subtype, text = match[1], match[2]
+        subtype, text = "" if _BY_A_PAGE.fullmatch(text) else match[1], match[2]
     elif entry.unit == "postfix":
         subtype = "smtp" if _ALARM.fullmatch(text) else ""
+    elif entry.speaker == "webmail":
+        told = text.startswith("login ") or entry.level <= Level.WARNING.number
+        subtype = subtype if told and not text.startswith(_TWICE_TOLD) else ""
     elif entry.unit == "postern-quarantine":
         subtype = "quarantine" if " by mail owner=" in text else ""
     elif entry.speaker == "systemd" and entry.level >= Level.NOTIFICATION.number:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from tests.peers import Peers
 
 NAME, ADDRESS = "mx1.example.org", "192.0.2.10"
 READER, GUESSER, SENDER = "192.0.2.77", "192.0.2.78", "192.0.2.79"
+VISITORS = ("192.0.2.81", "192.0.2.82", "192.0.2.83")
 ANN, BOB = "ann@example.com", "bob@example.com"
 PASSWORD = "Dunnock-hides~44-deep"
 ANSWERS = f"""
@@ -59,11 +61,11 @@ class Session:
     def get(self, words: str) -> Answer:
         return self.http.get(f"/webmail/?{words}")
 
-    def log_in(self, user: str, password: str) -> Answer:
+    def log_in(self, user: str, password: str, *options: str) -> Answer:
         page = self.http.get("/webmail/")
         assert page.status == 200, page
         form = {"_token": _token(page.body), "_task": "login", "_action": "login", "_user": user, "_pass": password}
-        answer = self.http.post("/webmail/?_task=login", form)
+        answer = self.http.post("/webmail/?_task=login", form, *options)
         if answer.status == 302:
             self.token = re.findall(r'"request_token":"([^"]+)"', self.get("_task=mail").body)[0]
         return answer
@@ -85,7 +87,7 @@ def server(root: Path, net: Segment) -> Iterator[Box]:
     """A server with two users."""
     with box(root, [net]) as made:
         made.start({"postern.answers": ANSWERS, "postern.secrets": SECRETS})
-        net.host(*(f"{address}/24" for address in (READER, GUESSER, SENDER)))
+        net.host(*(f"{address}/24" for address in (READER, GUESSER, SENDER, *VISITORS)))
         yield made
         made.require_well(PASSWORD)
 
@@ -139,6 +141,38 @@ def test_a_wrong_password_does_not_get_in(server: Box, session: Session) -> None
 def test_guesses_are_limited(server: Box, session: Session) -> None:
     other = replace(session, http=replace(session.http, source=GUESSER))
     assert 429 in [other.http.post("/webmail/?_task=login", {"_user": BOB}).status for _ in range(12)]
+
+
+def test_who_logs_in_is_told_with_the_address_that_the_web_server_saw(
+    server: Box, session: Session, tmp_path: Path
+) -> None:
+    """Also to Dovecot, which slows down who guesses. What a browser says of its address is nobody's business."""
+    forged = ("--header", "X-Forwarded-For: 203.0.113.9", "--header", "X-Real-IP: 203.0.113.9")
+    one, other, third = (
+        replace(session, http=replace(session.http, source=source, cookies=tmp_path / source)) for source in VISITORS
+    )
+    assert one.log_in(BOB, PASSWORD, *forged).status == 302
+    assert other.log_in(BOB, "a guess", *forged).status == 401
+    assert third.log_in("Plover-in-the-wrong-field", PASSWORD, *forged).status == 401
+    form = one.http.get("/quarantine/login", *forged).body
+    fields = {"form": re.findall(r'name="form" value="([^"]+)"', form)[0], "user": BOB}
+    assert one.http.post("/quarantine/login", fields | {"password": "a guess"}, *forged).status == 403
+    assert one.http.post("/quarantine/login", fields | {"password": PASSWORD}, *forged).status == 303
+    said = server.run("postern", "log", "event", "--json").stdout
+    events = [json.loads(line) for line in said.splitlines()]
+    told = [(event["subtype"], event["text"]) for event in events if re.search("192.0.2.8[123]", event["text"])]
+    assert told == [
+        ("webmail", f"login user=<{BOB}> client=<{VISITORS[0]}> right"),
+        ("webmail", f"login user=<{BOB}> client=<{VISITORS[1]}> wrong"),
+        ("webmail", f"login user=<no address> client=<{VISITORS[2]}> wrong"),
+        ("quarantine", f"login user=<{BOB}> client=<{VISITORS[0]}> wrong"),
+        ("quarantine", f"login user=<{BOB}> client=<{VISITORS[0]}> right"),
+    ]
+    assert "imap" not in {event["subtype"] for event in events}
+    assert "203.0.113.9" not in server.journal()
+    tried = [line for line in server.journal("-u", "dovecot").splitlines() if f"user=<{BOB}>" in line]
+    assert [f"rip={source}, lip=127.0.0.1" in "".join(tried) for source in VISITORS[:2]] == [True, True]
+    assert [line for line in tried if "rip=127.0.0.1" in line and "imap-login" in line] == []
 
 
 def test_mail_is_read(server: Box, ann: Session, net: Segment) -> None:

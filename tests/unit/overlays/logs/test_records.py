@@ -17,6 +17,8 @@ from overlays.logs.settings import Level, LogType
 from tests.unit.overlays.logs.test_trail import CLIENT, ENVELOPE, FIRST, verdict
 
 TIME = datetime(2026, 11, 25, 1, 6, tzinfo=UTC)
+LAST = "TLS, session=<kR0x7Q>"
+PAGE = f"method=PLAIN, rip=192.0.2.7, lip=127.0.0.1, mpid=7, {LAST}"
 REFUSED = f"NOQUEUE: reject: RCPT from {CLIENT}:5: 554 5.7.1 <x@y.example>: Relay access denied; {ENVELOPE}"
 
 
@@ -60,6 +62,12 @@ def test_a_verdict_is_antispam_and_maybe_antivirus() -> None:
         (entry("init.scope", "Started postfix.service.", "systemd", about="postfix.service"), "system"),
         (entry("init.scope", "x.service: Failed with result 'exit-code'.", "systemd", 4, "x.service"), "system"),
         (entry("dovecot", "imap-login: Login: user=<ann@example.com>, method=PLAIN, rip=10.0.0.5"), "imap"),
+        (entry("dovecot", f"imap-login: Login: user=<ann@example.com>, {PAGE}"), ""),
+        (entry("dovecot", f"imap-login: Login aborted: user=<x, {PAGE}>, lip=10.0.0.1, {LAST}"), "imap"),
+        (entry("", "login user=<ann@example.com> client=<192.0.2.7> wrong", "webmail"), "webmail"),
+        (entry("", "PHP Fatal error: no", "webmail", 3), "webmail"),
+        (entry("", "IMAP Error: Login failed for secret against 127.0.0.1 from 192.0.2.7. no", "webmail", 3), ""),
+        (entry("", "User ann@example.com [192.0.2.7]; Message for bob@example.com", "webmail"), ""),
         (entry("postfix", "warning: unknown[192.0.2.1]: SASL PLAIN authentication failed", "postfix/smtpd", 4), "smtp"),
         (entry("postern-quarantine", "release by mail owner=<ann@example.com> message=1.2 done"), "quarantine"),
         (entry("postern", "in service: generation 1, from setup"), "config"),

@@ -19,7 +19,13 @@ $config['use_https'] = true;
 $config['log_driver'] = 'syslog';
 $config['syslog_id'] = 'webmail';
 $config['syslog_facility'] = LOG_MAIL;
-$config['log_logins'] = true;
+$config['log_session_id'] = 0;
+$config['log_logins'] = false; // our plugin says it, without the session's number
+$config['postern_domains'] = [
+    'example.com',
+    'xn--bcher-kva.example',
+    'bücher.example',
+];
 
 // The box's own mailboxes and its own mail server, as the user who is logged in. Its certificate has no name for the loopback.
 $config['imap_host'] = '127.0.0.1:143';
