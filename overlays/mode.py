@@ -39,11 +39,6 @@ def changed(
         return now
     before = {domain.name: domain for domain in earlier.domains} if earlier else {}
     named = servers or {}
-    reputation = now.filtering.reputation
-    if mode is OperationMode.TRANSPARENT:  # it refuses nobody
-        reputation = reputation.model_copy(update={"enabled": False})
-    elif now.reads_along and earlier:
-        reputation = earlier.filtering.reputation
     transparent = earlier.transparent if earlier and earlier.reads_along else TransparentSettings()
     protected = {domain.name for domain in now.domains}
     kept = {name: choice for name, choice in transparent.domains.items() if name in protected}
@@ -54,7 +49,6 @@ def changed(
             "domains": tuple(
                 _domain(domain, mode, before.get(domain.name), named.get(domain.name)) for domain in now.domains
             ),
-            "filtering": now.filtering.model_copy(update={"reputation": reputation}),
             "transparent": transparent.model_copy(update={"domains": kept}),
         }
     )

@@ -60,7 +60,6 @@ def _reasons(settings: Settings, profile: HardwareProfile, secrets: Secrets | No
     yield from _users(settings, secrets)
     yield from _who_gets_in(settings, secrets)
     yield from _transparent(settings, profile)
-    yield from _transparent_reputation(settings)
     yield from _own_names(settings)
     yield from _servers(settings)
     yield from _names_need_dns(settings)
@@ -145,12 +144,6 @@ def _users(settings: Settings, secrets: Secrets | None) -> Iterator[Reason]:
         if address not in known:
             hint = "the answer file lists the users; `postern users password` changes one later"
             yield Reason("users", f"{address} has a password and is no user", hint)
-
-
-def _transparent_reputation(settings: Settings) -> Iterator[Reason]:
-    if settings.reads_along and settings.filtering.reputation.enabled:
-        hint = "the protected servers refuse by themselves; false is right"
-        yield Reason("filtering.reputation.enabled", "is not for mail that only crosses the box", hint)
 
 
 def _own_names(settings: Settings) -> Iterator[Reason]:

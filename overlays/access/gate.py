@@ -1,5 +1,6 @@
 """The access rules, with sender reputation before them. Postfix asks twice of a recipient: before it looks whether
-there is one, and after (`known`)."""
+there is one, and after (`known`). Of mail that only crosses the box, for which there are no rules, the proxy asks when
+a message begins (`begins`), and tells what the server says of each recipient (`heard`)."""
 
 from __future__ import annotations
 
@@ -17,7 +18,6 @@ from overlays.access.settings import AccessRule, relaying
 from overlays.values import AnyAddress
 
 T = TypeVar("T")
-KNOWN = "known"
 
 
 class Gate:
@@ -31,15 +31,23 @@ class Gate:
         self._away = False
 
     async def answer(self, attributes: Mapping[str, str]) -> str:
-        """The action for Postfix."""
+        """The action for Postfix, or for the proxy."""
         address = ip_address(attributes["client_address"].removeprefix("IPv6:"))
         client = "" if self._is_trusted(address, attributes) else reputation.client_name(address)
-        if attributes.get("policy_context") == KNOWN:
-            await self._note(client, "known")
-            return "DUNNO"
+        match attributes.get("policy_context"):
+            case "known":
+                await self._note(client, "known")
+                return "DUNNO"
+            case "heard":
+                await self._note(client, "asked", *(("known",) if attributes["known"] == "yes" else ()))
+                return "DUNNO"
+            case "begins":
+                if refused := await self._refusal(client):
+                    return refused
+                await self._note(client, "messages")
+                return "DUNNO"
         begins = not self._policy.has_begun(attributes["instance"])
-        if client and begins and (refused := await self._refusal(client)):
-            print(f"reputation client_address=<{client}> answer={refused.split()[0]}", flush=True)
+        if begins and (refused := await self._refusal(client)):
             return refused
         said = self._policy.answer(attributes)
         if self._policy.has_begun(attributes["instance"]) and not said.startswith(("REJECT", "4")):
@@ -50,8 +58,11 @@ class Gate:
         return bool(attributes.get("sasl_username")) or any(address in network for network in self._trusted)
 
     async def _refusal(self, client: str) -> str:
-        hours = await self._heard(self._ledger.hours(client))
-        return reputation.refusal(hours, self._limits) if hours else ""
+        hours = await self._heard(self._ledger.hours(client)) if client else None
+        refused = reputation.refusal(hours, self._limits) if hours else ""
+        if refused:
+            print(f"reputation client_address=<{client}> answer={refused.split()[0]}", flush=True)
+        return refused
 
     async def _note(self, client: str, *names: str) -> None:
         if client:

@@ -16,6 +16,7 @@ from pathlib import Path
 from overlays.transparent import words
 from overlays.transparent.judge import Client, Envelope, Judge
 from overlays.transparent.message import Message
+from overlays.transparent.past import Past
 from overlays.transparent.rules import Limits, Rules, Starttls
 from overlays.transparent.server import Server, ServerGone
 from overlays.transparent.wire import Gone, Interrupted, TooLong, Wire, join
@@ -24,6 +25,8 @@ from overlays.transparent.words import Command, Reply, own
 # Nothing may be sent behind these before their reply (RFC 2920, 3.1): if the server refuses one, what was meant as a
 # message would be read as commands.
 _LAST = frozenset(("EHLO", "HELO", "DATA"))
+
+_LATER = 4  # the first digit of a reply that says neither yes nor no
 
 
 class Over(Exception):
@@ -44,6 +47,7 @@ class Dialogue:
         name: str,
         limits: Limits,
         note: Callable[[str], None],
+        past: Past | None = None,
     ) -> None:
         self._client = client
         self._connect = connect
@@ -53,6 +57,7 @@ class Dialogue:
         self._name = name
         self._limits = limits
         self._note = note
+        self._past = past
         self._connected: Server | None = None
         self._who = Client(address)
         self._envelope: Envelope | None = None
@@ -88,6 +93,8 @@ class Dialogue:
             self._client.close()
             if self._connected:
                 self._connected.wire.close()
+            if self._past:
+                self._past.close()
 
     def leave(self) -> None:
         """End the session as soon as no message is under way."""
@@ -196,7 +203,13 @@ class Dialogue:
         if envelope.recipients and envelope.group != group:
             # One message has one verdict and one reply: who is treated otherwise gets a message of their own.
             return await self._tell(own(452, "4.5.3 This recipient in another message, please"))
-        if (await self._repeat(await self._server.ask(command.line))).good:
+        stranger = None if self._who.authenticated else self._past
+        if stranger and (refusal := await stranger.refusal(envelope.number)):
+            return await self._refuse(*refusal)
+        reply = await self._repeat(await self._server.ask(command.line))
+        if stranger and reply.code // 100 != _LATER:
+            await stranger.heard(known=reply.good)
+        if reply.good:
             self._envelope = replace(envelope, recipients=(*envelope.recipients, recipient.text), group=group)
         return None
 

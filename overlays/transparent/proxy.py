@@ -23,9 +23,11 @@ from pydantic import Field
 from hardware.host import started
 from hardware.host.documents import Frozen
 from overlays import direction, selftest
+from overlays.direction import Direction
 from overlays.transparent.crew import Crew, multiplied
 from overlays.transparent.dialogue import Dialogue
 from overlays.transparent.judge import Judge
+from overlays.transparent.past import Past
 from overlays.transparent.rules import Limits, Rules, Starttls
 from overlays.transparent.scan import Scanner, Spam, Unfiltered
 from overlays.transparent.wire import Wire
@@ -53,6 +55,7 @@ class Configuration(Frozen):
     format: Literal[1]
     name: str  # the box's
     filter: bool
+    reputation: bool  # whether a stranger's past counts
     processes: int = Field(ge=1)  # at most; no more than there are processors
     sessions: int  # at once, all processes together
     sessions_per_client: int  # in one process: the kernel shares out a client's connections by chance
@@ -134,6 +137,7 @@ class Proxy:
             return
         number = secrets.token_hex(5)
         starttls = self._configuration.servers.get(meant[0], self._configuration.outgoing_starttls)
+        way = direction.of_connection(meant[0], self._configuration.servers)
         dialogue = Dialogue(
             wire,
             client[0],
@@ -144,13 +148,19 @@ class Proxy:
             number,
             self._limits,
             lambda text: log.info("%s: %s", number, text),
+            self._past(client[0], way, number),
         )
-        way = direction.of_connection(meant[0], self._configuration.servers)
         log.info("%s: %s from %s to %s", number, way, client[0], meant[0])
         task = asyncio.get_running_loop().create_task(dialogue.run())
         self._sessions[task] = dialogue
         self._clients[client[0]] += 1
         task.add_done_callback(lambda done: self._end(done, client[0]))
+
+    def _past(self, client: str, way: Direction, number: str) -> Past | None:
+        """Of a stranger who comes to a protected server. The servers are none, nor is who leaves by the box."""
+        if not self._configuration.reputation or way is not Direction.INCOMING or client in self._configuration.servers:
+            return None
+        return Past(client, lambda text: log.info("%s: %s", number, text))
 
     def _end(self, task: asyncio.Task[None], client: str) -> None:
         del self._sessions[task]

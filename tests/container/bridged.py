@@ -28,10 +28,11 @@ BOX, BOX6, DESK_BOX = "192.0.2.10", "2001:db8:1::10", "172.16.0.1"
 SERVER, SERVER6, PLAIN = "192.0.2.25", "2001:db8:1::25", "192.0.2.27"
 OTHER, WORLD = "192.0.2.26", "192.0.2.80"
 STRANGER, STRANGER6, INSIDER, THIRD = "192.0.2.77", "2001:db8:1::77", "192.0.2.66", "192.0.2.88"
+GUESSER = "192.0.2.79"  # another stranger, of whom bad things are known
 
 
-def answers(fail: str, third: str) -> str:
-    """The box's answer file: how it fails, and what its third port does."""
+def answers(fail: str, third: str, reputation: str = "false") -> str:
+    """The box's answer file: how it fails, what its third port does, and whether a stranger's past counts."""
     return f"""
 format: 1
 mode: transparent
@@ -46,7 +47,7 @@ domains:
   - {{name: example.com, server: {SERVER}}}
   - {{name: example.net, server: "{SERVER6}"}}
   - {{name: example.org, server: {PLAIN}, filtering: {{spam: subject}}}}
-filtering: {{greylisting: {{enabled: false}}}}
+filtering: {{greylisting: {{enabled: false}}, reputation: {{enabled: {reputation}}}}}
 transparent: {{fail: {fail}, domains: {{example.net: pass, example.org: strip}}}}
 """
 
@@ -85,7 +86,7 @@ class Bridged:
 def hosts(around: Sequence[Segment], peers: Peers, folder: Path) -> Iterator[Hosts]:
     """The hosts in three networks (outside, inside, the third) whose cables are plugged in."""
     outside, inside, third = around
-    outside.host(f"{STRANGER}/24", f"{WORLD}/24", f"{STRANGER6}/64")
+    outside.host(f"{STRANGER}/24", f"{GUESSER}/24", f"{WORLD}/24", f"{STRANGER6}/64")
     inside.host(f"{SERVER}/24", f"{PLAIN}/24", f"{OTHER}/24", f"{INSIDER}/24", f"{SERVER6}/64")
     third.host(f"{THIRD}/24")
     certificate = server_certificate(peers, folder)
@@ -105,12 +106,13 @@ def hosts(around: Sequence[Segment], peers: Peers, folder: Path) -> Iterator[Hos
 
 
 @contextmanager
-def bridged(root: Path, peers: Peers, label: str, *, fail: str, third: str) -> Iterator[Bridged]:
+def bridged(root: Path, peers: Peers, label: str, **chosen: str) -> Iterator[Bridged]:
+    """`chosen` is what `answers` takes."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="postern-bridged-")))
         outside, inside, further, desk = stack.enter_context(segments(4, label))
         made = stack.enter_context(box(root, (outside, inside, further, desk)))
-        made.start({"postern.answers": answers(fail, third), "postern.secrets": SECRETS})
+        made.start({"postern.answers": answers(**chosen), "postern.secrets": SECRETS})
         desk.host("172.16.0.2/24")
         around = stack.enter_context(hosts((outside, inside, further), peers, folder))
         state = made.path("run/rspamd/dns")

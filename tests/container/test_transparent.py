@@ -23,6 +23,7 @@ from tests.container.box import until
 from tests.container.bridged import (
     BOX,
     BOX6,
+    GUESSER,
     INSIDER,
     OTHER,
     PLAIN,
@@ -57,8 +58,8 @@ def closed(root: Path, peers: Peers) -> Iterator[Bridged]:
 
 @pytest.fixture(scope="module")
 def opened(root: Path, peers: Peers) -> Iterator[Bridged]:
-    """It fails open, and its third port lets all mail through."""
-    with bridged(root, peers, "to", fail="open", third="pass") as made:
+    """It fails open, its third port lets all mail through, and a stranger's past counts."""
+    with bridged(root, peers, "to", fail="open", third="pass", reputation="true") as made:
         yield made
 
 
@@ -402,6 +403,37 @@ def test_a_port_that_lets_pass(opened: Bridged) -> None:
     assert send(opened.hosts.client(SERVER, THIRD, opened.hosts.third), letter("from the third"), ANN)[0] == 250
     (message,) = got(opened.hosts.server, "from the third")
     assert (message.client, b"X-Postern" in message.content) == (THIRD, False)
+
+
+def test_a_strangers_past_counts(opened: Bridged) -> None:
+    """What the servers say of his recipients, and what the filter finds; nobody else has to do with it."""
+
+    def past(of: str) -> dict[str, object]:
+        told = json.loads(opened.box.run("postern", "reputation", "--json").stdout)
+        return next((one for one in told if one["client"] == of), {"standing": "", "past": {}})
+
+    opened.hosts.server.know_only(ANN)
+    with opened.hosts.client(SERVER, GUESSER) as client:
+        assert client.mail(SENDER)[0] == 250
+        assert [client.rcpt(f"{name}@example.com")[0] for name in ("guess", "other", "ann")] == [550, 550, 250]
+        content = attached("a virus", EICAR, "eicar.com").replace(b"\n", b"\r\n")
+        assert client.data(content)[0] == 550
+    known = {"messages": 1, "asked": 3, "known": 1, "spam": 0, "virus": 1}
+    until(lambda: past(GUESSER) == {"client": GUESSER, "score": 26, "standing": "throttled", "past": known}, "it")
+    asked = len(opened.hosts.server.asked)
+    with opened.hosts.client(SERVER, GUESSER) as client:
+        assert client.mail(SENDER)[0] == 250
+        code, text = client.rcpt(ANN)
+        assert (code, text.decode()) == (450, "4.7.1 too many bad messages came from you: come again in an hour")
+    assert len(opened.hosts.server.asked) == asked
+    assert send(opened.hosts.client(SERVER), letter("of another stranger"), ANN)[0] == 250
+    assert past(STRANGER)["past"] == {"messages": 1, "asked": 1, "known": 1, "spam": 0, "virus": 0}
+    for what, code in ((attached("of an insider", EICAR, "eicar.com"), 550), (letter("of an insider"), 250)):
+        client = opened.hosts.client(WORLD, INSIDER, opened.hosts.inside)
+        assert send(client, what, "tom@outside.example")[0] == code
+    opened.box.run("systemctl", "stop", "postern-access.socket", "postern-access.service")
+    assert send(opened.hosts.client(SERVER, GUESSER), letter("of whom nothing is known"), ANN)[0] == 250
+    opened.box.run("systemctl", "start", "postern-access.service")
 
 
 def test_failing_open_lets_through(opened: Bridged) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from overlays.transparent.content import Content
 from overlays.transparent.dialogue import Dialogue
 from overlays.transparent.judge import Envelope, Fate, Unsure, Verdict
+from overlays.transparent.past import Past
 from overlays.transparent.rules import Limits, Rules, Starttls
 from overlays.transparent.wire import Wire
 from overlays.transparent.words import Address
@@ -172,8 +173,9 @@ async def talk(
     limits: Limits = QUICK,
     certificate: ssl.SSLContext | None = None,
     towards_server: ssl.SSLContext | None = None,
+    pasts: Path | None = None,
 ) -> AsyncIterator[Talk]:
-    """A session whose client has connected, and whose server was connected to."""
+    """A session whose client has connected, and whose server was connected to. `pasts` is where his past is asked."""
     loop = asyncio.get_running_loop()
     judge = judge or FakeJudge()
     notes: list[str] = []
@@ -192,7 +194,8 @@ async def talk(
     client = End(*await asyncio.open_connection(*proxy.getsockname()))
     picked_up, (address, _) = await loop.sock_accept(proxy)
     rules = Rules(starttls, certificate, towards_server)
-    dialogue = Dialogue(Wire(picked_up), address, connect, judge, rules, spool, "test", limits, notes.append)
+    past = Past(address, notes.append, pasts) if pasts else None
+    dialogue = Dialogue(Wire(picked_up), address, connect, judge, rules, spool, "test", limits, notes.append, past)
     running = asyncio.create_task(dialogue.run())
     there = await served
     try:
