@@ -37,7 +37,7 @@ def main(typed: Sequence[str], root: Path = Path("/")) -> int:
         for problem in refused.problems:
             print(clean(str(problem)), file=sys.stderr)
         return REFUSED
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, EOFError):  # EOFError: Ctrl-D at a question
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output (head, less) has left; nothing of it is missed.

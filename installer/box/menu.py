@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from hardware.host import run
 from hardware.host.errors import refuse
 from hardware.host.log import act
+from hardware.parts import OperationMode
 from installer.apply.places import Places
 from installer.box import caller, log, status
 from installer.wizard.dialog import Unusable
+from installer.wizard.pages.mode import MEANING
 from installer.wizard.plain import PlainUi
 from installer.wizard.ui import Choice, Head, HungUp, Ui, Way
 
@@ -44,9 +46,10 @@ LOGS = (
     Entry("mail", "The lines of the mail services", ("log", "mail", "--lines", LINES)),
     Entry("system", "The lines of the rest", ("log", "system", "--lines", LINES)),
 )
+MODES = tuple(Entry(mode.value, MEANING[mode.value], ("mode", mode.value)) for mode in OperationMode)
 CHANGE = (
     Entry("setup", "All settings again, page by page", ("setup",)),
-    Entry("mode", "The operation mode, and what follows from it", ("setup", "--page", "mode")),
+    Entry("mode", "Another operation mode, and what it would drop", below=MODES),
     Entry("network", "Addresses, and what ports let in", ("setup", "--page", "network")),
     Entry("password", "The administrator's password and key", ("setup", "--page", "administrator")),
     Entry("restore", "Settings and keys from a backup", ("restore",)),

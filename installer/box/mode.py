@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -32,7 +33,10 @@ def main(places: Places, arguments: argparse.Namespace) -> None:
     if now.settings.mode is mode:
         raise refuse(f"this box is in {mode} mode")
     servers = _servers(arguments.server, now.settings)
-    wanted = changed(now.settings, mode, box.profile.port_names, last(box.store, mode), servers)
+    become = partial(changed, now.settings, mode, box.profile.port_names, last(box.store, mode))
+    wanted = become(servers)
+    if sys.stdin.isatty() and not (arguments.check or arguments.yes):
+        wanted = become(servers | _asked(wanted))
     users = table.read(places.root) if now.settings.keeps_mailboxes else ()
     found = difference(now.settings, wanted)
     print(told(mode, found, len(tuple(users)), as_json=arguments.json))
@@ -101,6 +105,20 @@ def _servers(typed: list[str], settings: Settings) -> dict[str, Host]:
             found.append(Problem("--server", name, str(error)))
     if found:
         raise Refused(found)
+    return servers
+
+
+def _asked(settings: Settings) -> dict[str, Host]:
+    """The mail servers that nothing names, from this terminal. Whoever types nothing reads which are missing."""
+    nowhere = () if settings.keeps_mailboxes else settings.domains
+    servers: dict[str, Host] = {}
+    for name in (domain.name for domain in nowhere if domain.server is None):
+        while typed := input(f"The mail server of {name}: ").strip():
+            try:
+                servers[name] = read_host(typed)
+                break
+            except ValueError as error:
+                print(error)
     return servers
 
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 MODES = ("gateway", "transparent", "server")
-PAGES = ("mode", "administrator", "network", "clock", "mail host", "domains")
+PAGES = ("administrator", "network", "clock", "mail host", "domains")
 PARTS, TYPES = ("all", "mail", "system"), ("history", "event", "antispam", "antivirus")
 
 EPILOG = """exit status: 0 done; 1 a fault of ours, with a traceback; 2 refused, a line a reason; 130 interrupted.
@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     _answer_file(setup, "--answers", required=False)
     _confirm_within(setup)
     setup.add_argument("--plain", action="store_true", help="plain lines instead of the full-screen form")
-    text = "on a box that is set up: change this page alone; mode leads through all of them"
+    text = "on a box that is set up: change this page alone"
     setup.add_argument("--page", choices=PAGES, default="", help=text)
 
     apply = commands.add_parser("apply", help="put the settings in force again, or those of an answer file")

@@ -97,14 +97,9 @@ def run(
 
 
 def first(ui: Ui, profile: HardwareProfile, draft: Draft, keep: Keep, page: str, cards: Cards = HERE) -> Draft | None:
-    """The screens of one page, and then the review; None when the person goes back past the first.
-
-    What another mode asks for is on many pages: the mode is where all of them begin.
-    """
+    """The screens of one page, and then the review; None when the person goes back past the first."""
     asks = screens(draft, cards)
     names = [name for name in asks if name == page or name.startswith(f"{page} ")]
-    if page == "mode":
-        return draft.but(screen=page)
     here = 0
     while here < len(names):
         draft, way = asks[names[here]](ui, draft, profile)

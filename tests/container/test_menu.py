@@ -62,7 +62,15 @@ def test_plain_lines(gateway: Lab) -> None:
             (r"== Change ==[\s\S]*Your choice \[1\]: ", "password"),
             (r"Password \(not shown\)[^\n]*: ", "<"),
             (r"nothing was changed[\s\S]*Press Enter to go on\.", ""),
-            (r"== Change ==[\s\S]*Your choice \[4\]: ", "<"),
+            (r"== Change ==[\s\S]*Your choice \[4\]: ", "mode"),
+            (r"== Mode ==[\s\S]*Your choice \[1\]: ", "server"),
+            (r"# postern mode server[\s\S]*It drops:\s+domains\.0\.server: [\s\S]*Type server to go on: ", "no"),
+            (r"not confirmed, and nothing was changed[\s\S]*Press Enter to go on\.", ""),
+            (r"== Mode ==[\s\S]*Your choice \[3\]: ", ""),
+            (r"Type server to go on: ", "\x04"),
+            (r"Press Enter to go on\.", ""),
+            (r"== Mode ==[\s\S]*Your choice \[3\]: ", "<"),
+            (r"== Change ==[\s\S]*Your choice \[2\]: ", "<"),
             (r"Your choice \[5\]: ", "leave"),
         ]
         child.sendline("")

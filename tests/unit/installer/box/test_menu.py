@@ -22,7 +22,7 @@ def root(tmp_path: Path) -> Path:
     return made
 
 
-@pytest.mark.parametrize("entry", [*menu.ENTRIES, *menu.LOGS, *menu.CHANGE], ids=lambda entry: entry.name)
+@pytest.mark.parametrize("entry", [*menu.ENTRIES, *menu.LOGS, *menu.CHANGE, *menu.MODES], ids=lambda entry: entry.name)
 def test_each_choice_is_a_command_or_leads_to_some(entry: menu.Entry) -> None:
     if entry.words:
         assert words.parser().parse_args(entry.words).command == entry.words[0]
@@ -39,7 +39,11 @@ def test_plain_lines(root: Path) -> None:
         (r"Your choice \[1\]: ", "change"),
         (r"== Change ==[\s\S]*Your choice \[1\]: ", "network"),
         (r"It ran: setup --page network\.\s+Press Enter to go on\.", ""),
-        (r"== Change ==[\s\S]*Your choice \[3\]: ", "<"),
+        (r"== Change ==[\s\S]*Your choice \[3\]: ", "mode"),
+        (r"== Mode ==[\s\S]*2\. transparent: sits unseen[\s\S]*Your choice \[1\]: ", "transparent"),
+        (r"# postern mode transparent\s+It ran: mode transparent\.\s+Press Enter to go on\.", ""),
+        (r"== Mode ==[\s\S]*Your choice \[2\]: ", "<"),
+        (r"== Change ==[\s\S]*Your choice \[2\]: ", "<"),
         (r"== Postern ==[\s\S]*Your choice \[5\]: ", "logs"),
         (r"== Logs ==[\s\S]*Your choice \[1\]: ", "event"),
         (r"It ran: log event --lines 20\.\s+Press Enter to go on\.", ""),

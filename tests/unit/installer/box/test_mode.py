@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
@@ -46,6 +47,35 @@ def test_there_and_back(box: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     current = box.box.store.current()
     assert current
     assert box.box.store.load(current)[0] == parse_answers(ANSWERS, "first")
+
+
+class Keyboard(io.StringIO):
+    """Lines typed at a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_server_that_nothing_names_is_asked_for(
+    box: Lab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A box that was a server from the start, on its way to a gateway."""
+    at_first = ANSWERS.replace("mode: gateway", "mode: server").replace(", server: 192.0.2.25", "")
+    (box.root / "a.yaml").write_text(at_first)
+    assert cli.main(("apply", str(box.root / "a.yaml"), "--confirm-within", "0"), box.root) == 0
+    monkeypatch.setattr(mode, "last", lambda *_: None)  # which no history of this box says
+    monkeypatch.setattr("sys.stdin", Keyboard("\n"))
+    assert run(box, "gateway", "--confirm-within", "0") == 2
+    assert "domains.0.server: " in capsys.readouterr().err
+    monkeypatch.setattr("sys.stdin", Keyboard("10.0.0.300\n192.0.2.25\ngateway\n"))
+    assert run(box, "gateway", "--confirm-within", "0") == 0
+    said = capsys.readouterr().out
+    assert said.count("The mail server of example.com: ") == 2
+    assert "'10.0.0.300' is not" in said
+    assert "It adds:\n  domains.0.server: 192.0.2.25\n" in said
+    monkeypatch.setattr("sys.stdin", Keyboard(""))
+    assert run(box, "server", "--confirm-within", "0") == cli.INTERRUPTED  # Ctrl-D at the question
+    assert len(box.box.store.history()) == 3
 
 
 def test_a_look_changes_nothing(box: Lab, capsys: pytest.CaptureFixture[str]) -> None:
