@@ -92,9 +92,11 @@ class DialogUi:
         sys.stdout.flush()
 
     def _hidden(self, head: Head, prompt: str) -> Answer[str]:
+        """A form of one field: to dialog's password box Escape and F1, as `dialogrc` has them, are the button Next."""
         text = "\n\n".join(part for part in (_above(head), prompt) if part)
+        field = ["", "1", "1", "", "1", "1", str(WIDTH - 7), "1000"]
         while True:
-            status, lines = self._ask(head, ["--passwordbox", *_sized(text, 1)[:3]])
+            status, lines = self._ask(head, ["--passwordform", *_sized(text, 1), *field])
             if status is _Status.EXTRA:
                 return Answer(Way.BACK, "")
             if status is _Status.OK:
