@@ -17,6 +17,7 @@ from installer.wizard.ui import Answer, Choice, Field, Head, HungUp, Remark, Way
 BACK = ("<", "back")
 HELP = "?"
 EMPTY = "-"
+MOST_ROWS = 18  # of a list one below the other: a screen has 24, and nobody can scroll back on it
 KEYS = "At every question: Enter takes the value in brackets, - leaves it empty, < or back goes back, ? shows help."
 DIFFER = "The two entries are not the same; type it again."
 # What arrow and function keys send on a terminal that is only asked for lines.
@@ -45,8 +46,9 @@ class PlainUi:
         self._head(head)
         names = [choice.name for choice in choices]
         default = names.index(chosen) if chosen in names else 0
-        for number, choice in enumerate(choices, start=1):
-            self._paragraph(f"{number:2}. {choice.name}: {choice.label}", indent=4)
+        rows = [f"{number:2}. {choice.name}: {choice.label}" for number, choice in enumerate(choices, start=1)]
+        for row in _columns(rows) if len(rows) > MOST_ROWS else rows:
+            self._paragraph(row, indent=4)
         while True:
             try:
                 typed = self._read(f"Your choice [{default + 1}]: ", head.help)
@@ -146,7 +148,7 @@ class PlainUi:
 
     def _paragraph(self, text: str, indent: int = 0) -> None:
         """A text wrapped to the terminal; a line that is indented or columned keeps its shape where it fits."""
-        width = max(20, shutil.get_terminal_size((80, 24)).columns - 1)
+        width = _width()
         lines = [text] if len(text) <= width else textwrap.wrap(text, width, subsequent_indent=" " * indent)
         self._write("\n".join(lines or [""]) + "\n")
 
@@ -154,3 +156,14 @@ class PlainUi:
         coding = self.target.encoding or "ascii"
         self.target.write(text.encode(coding, "replace").decode(coding))
         self.target.flush()
+
+
+def _columns(rows: Sequence[str]) -> list[str]:
+    """Rows side by side, as many as fit, read downwards."""
+    width = max(map(len, rows)) + 2
+    height = -(-len(rows) // max(1, (_width() + 2) // width))  # the last column needs no gap behind it
+    return ["".join(f"{row:<{width}}" for row in rows[at::height]).rstrip() for at in range(height)]
+
+
+def _width() -> int:
+    return max(20, shutil.get_terminal_size((80, 24)).columns - 1)

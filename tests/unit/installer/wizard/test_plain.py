@@ -296,6 +296,15 @@ def test_menu_takes_number_word_or_default() -> None:
     assert "! 3 is not a choice" in target.getvalue()
 
 
+def test_a_long_list_stays_on_the_screen() -> None:
+    ui, target = ask("31")
+    assert ui.menu(HEAD, [Choice(f"c{number}", "A kind of keyboard") for number in range(1, 32)]).value == "c31"
+    lines = target.getvalue().splitlines()
+    assert len(lines) <= 24
+    assert lines[3] == " 1. c1: A kind of keyboard   17. c17: A kind of keyboard"
+    assert all(len(line) < 80 for line in lines)
+
+
 def test_secret_is_asked_until_both_are_the_same() -> None:
     ui, target = ask("one two", "one tow", "one two", "one two")
     assert ui.secret(HEAD, "Password").value == "one two"
