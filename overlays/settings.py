@@ -18,6 +18,7 @@ from overlays.admin.settings import AdminSecrets, AdminSettings
 from overlays.clock.settings import ClockSettings
 from overlays.domains import settings as domains_concern
 from overlays.filtering import settings as filtering_concern
+from overlays.keyboard import settings as keyboard_concern
 from overlays.logs.settings import LogsSettings
 from overlays.mailboxes.settings import MailboxesSettings
 from overlays.mailhost.settings import MailhostSettings
@@ -67,6 +68,7 @@ class Settings(Frozen):
     admin: AdminSettings = AdminSettings()
     network: NetworkSettings
     clock: ClockSettings = ClockSettings()
+    keyboard: keyboard_concern.KeyboardSettings = keyboard_concern.KeyboardSettings()
     mailhost: MailhostSettings
     domains: tuple[Domain, ...] = ()
     access: tuple[access_concern.AccessRule, ...] = ()
@@ -190,6 +192,11 @@ class Settings(Frozen):
         own = [f"{name}@{domain}" for domain in self.own_domains for name in ("postmaster", "abuse", "root")]
         kept = [f"postmaster@{domain}" for domain in self.mailbox_domains]
         return tuple(address for address in (*own, *kept) if address != postmaster)
+
+    @property
+    def changes_keyboard(self) -> bool:
+        """Whether the keys of the screen mean anything else than they do to the kernel."""
+        return self.keyboard.layout != keyboard_concern.DEFAULT
 
     @property
     def uses_acme(self) -> bool:

@@ -83,6 +83,7 @@ def run_wizard(box: Box, *, plain: bool, page: str = "") -> None:
 
     With `page` it begins there, and goes on to the review.
     """
+    from hardware.host.keyboard import Keyboard, at_screen
     from installer.wizard.console import choose
     from installer.wizard.session import Session
     from installer.wizard.ui import HungUp
@@ -97,7 +98,8 @@ def run_wizard(box: Box, *, plain: bool, page: str = "") -> None:
 
     ui = choose("plain" if plain else "")
     before, hidden = (now.settings, now.secrets) if now else (None, None)
-    session = Session(ui, box.profile, box.places, put, before, hidden, page=page)
+    keyboard = Keyboard() if at_screen() else None
+    session = Session(ui, box.profile, box.places, put, before, hidden, keyboard=keyboard, page=page)
     try:
         done = session.run()
     except HungUp:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 MODES = ("gateway", "transparent", "server")
-PAGES = ("administrator", "network", "clock", "mail host", "domains")
+PAGES = ("keyboard", "administrator", "network", "clock", "mail host", "domains")
 PARTS, TYPES = ("all", "mail", "system"), ("history", "event", "antispam", "antivirus")
 
 EPILOG = """exit status: 0 done; 1 a fault of ours, with a traceback; 2 refused, a line a reason; 130 interrupted.

@@ -126,12 +126,20 @@ class Console:
         self.say("Starting the setup ...")
         from hardware import detect
         from hardware.host.errors import Refused
+        from hardware.host.keyboard import Keyboard, is_screen
         from installer.wizard.session import Session
         from installer.wizard.ui import HungUp
 
         try:
             profile = detect.check_box(self.places.root)
-            session = Session(choose(word), profile, self.places, self.put_in_force(profile), who=f"console {self.tty}")
+            session = Session(
+                choose(word),
+                profile,
+                self.places,
+                self.put_in_force(profile),
+                who=f"console {self.tty}",
+                keyboard=Keyboard() if is_screen(self.tty) else None,
+            )
             if session.run():
                 self.say("\nThe box is set up and in service. Log in as admin.")
         except Refused as refused:

@@ -33,6 +33,7 @@ from installer.wizard.typed import (
     smarthost_of,
     smtp_of,
 )
+from overlays.keyboard.settings import DEFAULT, LayoutCode
 from overlays.network.links import carrier
 from overlays.problems import problems
 from overlays.settings import Secrets, Settings, parse_answers, parse_secrets
@@ -83,6 +84,7 @@ class Draft(Frozen):
     screen: str = ""  # where the person is
     before: Settings | None = None
     mode: str = ""
+    keyboard: LayoutCode = DEFAULT
     keys: tuple[str, ...] = ()
     bridge: Port = Port()  # transparent mode: the bridge's own addresses and services
     ports: dict[str, Port] = Field({})
@@ -166,6 +168,7 @@ class Draft(Frozen):
                 "dns": self.dns.split(),
             },
             "clock": {"timezone": self.timezone, "ntp": self.ntp.split()},
+            "keyboard": {"layout": self.keyboard},
             "mailhost": {"host_name": self.host_name, "local_domain": self.local_domain},
             "filtering": {
                 way: before.get("filtering", {}).get(way, {}) | typed.document() for way, typed in directions
@@ -249,6 +252,7 @@ def draft_of(settings: Settings, secrets: Secrets | None, ports: Sequence[str]) 
     return Draft(
         before=settings,
         mode=tree["mode"],
+        keyboard=tree["keyboard"]["layout"],
         keys=tree["admin"]["keys"],
         bridge=_typed_port(network["bridge"]) if network["bridge"] else Port(),
         ports={name: Port() for name in ports} | set_up,

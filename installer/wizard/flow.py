@@ -16,6 +16,7 @@ from installer.wizard.pages import (
     clock,
     domains,
     filtering,
+    keyboard,
     logs,
     mailhost,
     mode,
@@ -45,10 +46,11 @@ class Finished:
     action: Action
 
 
-def screens(draft: Draft, cards: Cards) -> dict[str, Ask]:
-    """The pages in their order, by name."""
+def screens(draft: Draft, cards: Cards, *, screen: bool = False) -> dict[str, Ask]:
+    """The pages in their order, by name; with `screen` those of the box's screen, which has a keyboard."""
     return {
         "mode": mode.ask,
+        **({"keyboard": keyboard.ask} if screen else {}),
         "administrator": admin.ask,
         **dict(network.screens(draft, cards)),
         "clock": clock.ask,
@@ -71,16 +73,18 @@ def run(
     keep: Keep,
     problems: Sequence[Problem] = (),
     cards: Cards = HERE,
+    *,
+    screen: bool = False,
 ) -> Finished | None:
     """Ask from the draft's screen on until the review says what to do; None when the person goes back past the start.
 
     `problems` are what the last attempt to apply came back with: the review shows them first. `cards` are the ports of
-    the machine that is asked on.
+    the machine that is asked on, `screen` whether it is asked on the box's own.
     """
-    names = [*screens(draft, cards), REVIEW]
+    names = [*screens(draft, cards, screen=screen), REVIEW]
     here = names.index(draft.screen) if draft.screen in names else 0
     while here >= 0:
-        asks = screens(draft, cards)  # the mode decides which there are
+        asks = screens(draft, cards, screen=screen)  # the mode decides which there are
         names = [*asks, REVIEW]
         draft = draft.but(screen=names[here])
         keep(draft)
@@ -96,9 +100,21 @@ def run(
     return None
 
 
-def first(ui: Ui, profile: HardwareProfile, draft: Draft, keep: Keep, page: str, cards: Cards = HERE) -> Draft | None:
-    """The screens of one page, and then the review; None when the person goes back past the first."""
-    asks = screens(draft, cards)
+def first(
+    ui: Ui,
+    profile: HardwareProfile,
+    draft: Draft,
+    keep: Keep,
+    page: str,
+    cards: Cards = HERE,
+    *,
+    screen: bool = False,
+) -> Draft | None:
+    """The screens of one page, and then the review; None when the person goes back past the first.
+
+    The keyboard is asked for on any terminal, if it is that page.
+    """
+    asks = screens(draft, cards, screen=screen or page == "keyboard")
     names = [name for name in asks if name == page or name.startswith(f"{page} ")]
     here = 0
     while here < len(names):

@@ -8,16 +8,19 @@ from dataclasses import dataclass, field
 
 from hardware.host.cards import Cards
 from hardware.host.errors import Problem, Refused, refuse
+from hardware.host.keyboard import Keyboard
 from hardware.host.run import Failed
 from hardware.profile import HardwareProfile
 from installer.apply.places import Places
 from installer.wizard import flow, saving
 from installer.wizard.dialog import Unusable
 from installer.wizard.draft import Draft, draft_of, factory, keep, kept
+from installer.wizard.pages import keyboard as keyboard_page
 from installer.wizard.pages.review import Action
 from installer.wizard.plain import PlainUi
 from installer.wizard.turn import LOCK, holder, turn
 from installer.wizard.ui import Choice, Head, HungUp, Ui, Way
+from overlays.keyboard.settings import LAYOUTS
 from overlays.settings import Secrets, Settings
 
 Apply = Callable[[Settings, Secrets, Callable[[str], None]], None]
@@ -48,6 +51,7 @@ class Session:
     settings: Settings | None = None
     secrets: Secrets | None = field(default=None, repr=False)
     who: str = "another terminal"
+    keyboard: Keyboard | None = None  # the screen's, if that is where the person sits
     page: str = ""  # the one that was asked for; without it the first, or where an earlier session was left
 
     def __post_init__(self) -> None:
@@ -67,10 +71,17 @@ class Session:
             ports = present_ports(self.places, self.profile)
             start = draft_of(self.settings, self.secrets, ports) if self.settings else factory(ports)
             self.draft = start if self.page else kept(self.path, start)
-            return self._ask(start)
+            done = False
+            try:
+                done = self._ask(start)
+            finally:
+                if not done:  # nothing was changed, and the keys mean what they did
+                    self._use_keyboard(start)
+            return done
 
     def _ask(self, start: Draft) -> bool:
         problems: Sequence[Problem] = ()
+        screen = self.keyboard is not None
         interrupted = not self.page and self.draft.but(screen=start.screen) != start
         while True:
             try:
@@ -78,11 +89,13 @@ class Session:
                     return False
                 interrupted = False
                 if self.page:
-                    asked = flow.first(self.ui, self.profile, self.draft, self._keep, self.page, self.cards)
+                    asked = flow.first(
+                        self.ui, self.profile, self.draft, self._keep, self.page, self.cards, screen=screen
+                    )
                     if asked is None:
                         return False
                     self.draft, self.page = asked, ""
-                finished = flow.run(self.ui, self.profile, self.draft, self._keep, problems, self.cards)
+                finished = flow.run(self.ui, self.profile, self.draft, self._keep, problems, self.cards, screen=screen)
                 if finished is None:
                     return False
                 problems = ()
@@ -116,6 +129,13 @@ class Session:
     def _keep(self, draft: Draft) -> None:
         self.draft = draft
         keep(draft, self.path)
+        self._use_keyboard(draft)
+
+    def _use_keyboard(self, draft: Draft) -> None:
+        """What was chosen counts at once: the password is typed on one of the next pages, and nobody sees it."""
+        trouble = self.keyboard.use(LAYOUTS[draft.keyboard].keymap) if self.keyboard else ""
+        if trouble:
+            self.ui.notice(Head("Keyboard", f"Its layout is what it was: {trouble}", keyboard_page.HELP))
 
     def _hash_once(self, finished: flow.Finished) -> Secrets:
         """The hashed secrets, the same for whatever is done with them: saved and applied hashes are equal."""

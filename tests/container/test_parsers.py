@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from hardware import profile
+from overlays.keyboard.settings import LAYOUTS
 from tests.container.box import Box, box
 from tests.container.network import segments
 
@@ -189,3 +190,10 @@ def test_networkd_knows_every_key(reader: Box, example: str) -> None:
     said = reader.run("unshare", "--net", "--mount", "sh", "-c", _NETWORKD, check=False).stdout
     unknown = re.findall(r"(?:Unknown|Failed to parse|Invalid).*", said)
     assert any("Addrezs" in one for one in unknown) if misspelt else not unknown, said
+
+
+def test_every_keyboard_layout_is_in_the_image(reader: Box) -> None:
+    """A container has no keyboard: each is read, and none is loaded."""
+    script = 'for map; do loadkeys --unicode --mktable "$map" >/dev/null || echo "$map"; done'
+    keymaps = [layout.keymap for layout in LAYOUTS.values()]
+    assert reader.run("sh", "-c", script, "sh", *keymaps).stdout == ""

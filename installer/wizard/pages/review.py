@@ -8,6 +8,7 @@ from enum import Enum
 from installer.wizard.draft import Draft, Port
 from installer.wizard.typed import Filter
 from installer.wizard.ui import Answer, Choice, Head, Ui
+from overlays.keyboard.settings import DEFAULT, LAYOUTS
 
 SHOWN_DOMAINS = 4
 HELP = """Nothing has been changed so far. Apply checks everything with the daemons' own parsers, puts it in force and \
@@ -53,6 +54,7 @@ def summary(draft: Draft) -> str:
     more = len(domains) - SHOWN_DOMAINS
     rows = [
         ("Mode", draft.mode),
+        *([("Keyboard", LAYOUTS[draft.keyboard].name)] if draft.keyboard != DEFAULT else []),
         ("Administrator", f"password {'set' if draft.has_password() else 'not set'}{keys}"),
         *([("Bridge", f"{bridged}: {_port(draft.bridge)}")] if draft.bridges else []),
         *((name, _port(port)) for name, port in used.items()),

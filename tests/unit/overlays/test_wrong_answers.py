@@ -252,6 +252,16 @@ WRONG: list[tuple[str, object, str]] = [
     ("clock/ntp/0", "ntp_1.example.net", "clock.ntp.0: 'ntp_1.example.net' is not a domain name"),
     ("clock/ntp/1", "ntp.example.net", "clock.ntp.1: ntp.example.net stands here twice"),
     ("clock/ntp/0", "10.0.0.1", "clock.ntp.0: 10.0.0.1 is the box itself (name a time server, or none)"),
+    # keyboard
+    (
+        "keyboard",
+        {"layout": "german"},
+        "keyboard.layout: 'german' is not a keyboard layout: did you mean de (German, Austrian)?",
+    ),
+    ("keyboard", {"layout": "uk"}, "keyboard.layout: 'uk' is not a keyboard layout: did you mean gb (English"),
+    ("keyboard", {"layout": "klingon"}, "keyboard.layout: 'klingon' is not a keyboard layout: known: us, us-intl,"),
+    ("keyboard", {"layout": "de\nFONT=x"}, "keyboard.layout: "),
+    ("keyboard", {"keymap": "de"}, "keyboard.keymap: is not a setting"),
     # the mail host
     (
         "mailhost/host_name",

@@ -31,9 +31,10 @@ def make_root(root: Path) -> Path:
     (root / "usr/lib/os-release").write_text('IMAGE_VERSION="0.1.0"\n')
     (root / "run/postern").mkdir(parents=True)
     (root / "bin").mkdir()
-    login = root / "bin/login"
-    login.write_text("#!/bin/sh\necho 'the login program'\n")
-    login.chmod(0o755)
+    # Nobody can log in, and there is no screen, where the tests run.
+    for name, does in (("login", "echo 'the login program'"), ("loadkeys", f'echo "$@" >>{root}/loadkeys')):
+        (root / "bin" / name).write_text(f"#!/bin/sh\n{does}\n")
+        (root / "bin" / name).chmod(0o755)
     return root
 
 

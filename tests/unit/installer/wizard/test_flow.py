@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hardware.host.errors import Problem, Refused
+from hardware.host.keyboard import Keyboard
 from hardware.profile import HardwareProfile
 from installer import selftest
 from installer.apply.places import Places
@@ -19,6 +20,7 @@ from installer.wizard.pages.review import Action
 from installer.wizard.session import Session, present_ports
 from installer.wizard.turn import LOCK, turn
 from installer.wizard.typed import Acme, LogServer, SmartHost
+from installer.wizard.ui import Answer, Head, Remark, no_remark
 from overlays.network.settings import PickUp, PortSmtp
 from overlays.settings import Secrets, Settings, dump_answers, parse_answers, parse_secrets
 from tests.unit.installer.wizard.script import Back, Script
@@ -497,6 +499,77 @@ def test_vlans_and_bonds(profile: HardwareProfile, start: Draft) -> None:
     assert (network.bonds["bond1"].ports, network.bonds["bond1"].mode) == (("port3", "port4"), "802.3ad")
     assert "bond1          port3 port4 by 802.3ad: 10.1.0.1/24 (smtp)" in script.text
     assert draft_of(finished.settings, None, profile.port_names).settings() == finished.settings
+
+
+@pytest.fixture
+def loaded(places: Places, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What a `loadkeys` was asked for that has no screen to do it to, a line a time."""
+    (places.root / "bin").mkdir()
+    program, calls = places.root / "bin/loadkeys", places.root / "loaded"
+    program.write_text(f'#!/bin/sh\nshift 3\necho "$@" >>{calls}\n[ "$1" != trfu ] || exit 1\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{places.root / 'bin'}:{os.environ['PATH']}")
+    return calls
+
+
+def at_the_screen(
+    answers: list[object], places: Places, profile: HardwareProfile, applied: list[tuple[Settings, Secrets]]
+) -> Session:
+    return replace(session(Script(answers), places, profile, applied), keyboard=Keyboard())
+
+
+def test_a_screen_is_asked_for_its_keyboard_before_the_password(
+    profile: HardwareProfile, places: Places, loaded: Path
+) -> None:
+    """Nobody sees what is typed there, so the keys have to mean what is written on them by then."""
+
+    class Typist(Script):
+        def secret(self, head: Head, label: str, remark: Remark = no_remark) -> Answer[str]:
+            assert loaded.read_text().split() == ["us", "de-latin1-nodeadkeys"]
+            return super().secret(head, label, remark)
+
+    applied: list[tuple[Settings, Secrets]] = []
+    script = Typist([*MODE, "de", *ALL[1:], "apply"])
+    assert replace(session(script, places, profile, applied), keyboard=Keyboard()).run()
+    assert applied[0][0].keyboard.layout == "de"
+    assert "Keyboard       German, Austrian" in script.text
+    assert loaded.read_text().split() == ["us", "de-latin1-nodeadkeys"]  # and it stays
+    assert draft_of(applied[0][0], None, profile.port_names).settings() == applied[0][0]
+
+
+def test_who_leaves_finds_the_keyboard_as_it_was_and_who_comes_back_as_chosen(
+    profile: HardwareProfile, places: Places, loaded: Path
+) -> None:
+    assert not at_the_screen([*MODE, "fr", Back(), Back(), Back()], places, profile, []).run()
+    assert loaded.read_text().split() == ["us", "fr-latin9", "us"]
+    applied: list[tuple[Settings, Secrets]] = []
+    assert at_the_screen(["continue", *MODE, "", *ALL[1:], "apply"], places, profile, applied).run()
+    assert loaded.read_text().split() == ["us", "fr-latin9", "us", "fr-latin9"]
+    assert applied[0][0].keyboard.layout == "fr"
+
+
+def test_a_layout_that_is_not_taken_is_told(profile: HardwareProfile, places: Places, loaded: Path) -> None:
+    script = Script([*MODE, "tr-f", Back(), Back(), Back()])
+    assert not replace(session(script, places, profile, []), keyboard=Keyboard()).run()
+    assert "Its layout is what it was: loadkeys --quiet --console /dev/tty0 trfu ended with status 1" in script.text
+
+
+def test_other_terminals_have_keyboards_of_their_own(profile: HardwareProfile, places: Places, loaded: Path) -> None:
+    script = Script([*ALL, "apply"])
+    assert session(script, places, profile, []).run()
+    assert "Keyboard" not in script.text
+    assert not loaded.exists()
+
+
+def test_the_keyboards_page_by_its_name(profile: HardwareProfile, places: Places, loaded: Path) -> None:
+    """Over SSH too: it is the box's keyboard that is set."""
+    applied: list[tuple[Settings, Secrets]] = []
+    session(Script([*ALL, "apply"]), places, profile, applied).run()
+    settings, secrets = applied[0]
+    again = session(Script(["gb", "apply"]), places, profile, applied)
+    assert replace(again, settings=settings, secrets=secrets, page="keyboard").run()
+    assert applied[1][0].keyboard.keymap == "uk"
+    assert not loaded.exists()  # applying does it
 
 
 def test_several_zones_are_offered(profile: HardwareProfile, start: Draft) -> None:

@@ -148,6 +148,21 @@ def test_an_interrupted_setup_goes_on_elsewhere(root: Path) -> None:
     other.close(force=True)
 
 
+def test_a_screen_asks_for_its_keyboard_before_the_password(root: Path) -> None:
+    child = start(root, "tty1")
+    for prompt, answer in (
+        (r"console tty1\)", "plain"),
+        (r"== Operation mode ==[\s\S]*Your choice \[1\]: ", ""),
+        (r"== Keyboard ==[\s\S]*5\. de: German, Austrian[\s\S]*Your choice \[1\]: ", "de"),
+    ):
+        child.expect(prompt)
+        child.sendline(answer)
+    child.expect("Password .not shown.: ")
+    loaded = (root / "loadkeys").read_text().split()
+    assert loaded[3::4] == ["us", "de-latin1-nodeadkeys"]
+    child.close(force=True)
+
+
 def test_a_power_cut_loses_no_page_and_stores_no_password(root: Path) -> None:
     child = start(root)
     to_domains(child)

@@ -1,0 +1,1 @@
+"""Concern: the keyboard of the box's screen."""
