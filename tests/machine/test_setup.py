@@ -77,6 +77,40 @@ def look(line: Line) -> Made:
     return Made(etc, frozenset(row.split()[0] for row in line.root(_KEYS).splitlines()))
 
 
+# A VLAN and a bond, and a VLAN that no settings speak of.
+_LINKS = (
+    "postern settings show >/run/a.yaml; sed -i 's|^  ports:|  bonds: {bond1: {ports: [port3, port4]}}\\n  ports:\\n"
+    "    port2.20: {addresses: [172.16.0.1/30]}\\n    bond1: {addresses: [10.1.0.1/24], allow: [ping]}|' /run/a.yaml; "
+    "ip link add link port4 name port4.99 type vlan id 99; postern apply --confirm-within 0 /run/a.yaml"
+)
+
+# An apply does not wait until networkd has made them.
+_SHOW_LINKS = (
+    "/usr/lib/systemd/systemd-networkd-wait-online --quiet --timeout=60 --interface=bond1 --interface=port2.20; "
+    "ip -brief address; ip -brief link show bond1; ip -details link show port2.20; "
+    "cat /sys/class/net/bond1/bonding/active_slave"
+)
+
+
+@dataclass(frozen=True)
+class Linked:
+    """What was seen of VLANs and bonds: the kernel's links with their addresses, and what came back from the bond."""
+
+    shown: str
+    bond: Sweep
+
+
+def link(line: Line, cables: dict[str, Wire]) -> Linked:
+    """Make links of the ports that are left. Of the bond's two one works, whichever was up first."""
+    said = line.root(f'sh -c "{_LINKS}"')
+    assert "is in force" in said, said
+    shown = line.root(f"sh -c '{_SHOW_LINKS}'")
+    mac = re.search(r"^bond1 +UP +((?:[0-9a-f]{2}:){5}[0-9a-f]{2})", shown, re.MULTILINE)
+    assert mac, shown
+    works = cables[shown.split()[-1]]
+    return Linked(shown, works.sweep(mac[1], IPv4Address("10.1.0.1"), IPv4Address("10.1.0.77")))
+
+
 def put_into_queue(line: Line) -> None:
     """A file where deferred mail lies: what a reset keeps or wipes."""
     line.root(f"touch /var/spool/postfix/deferred/{_IN_QUEUE}")
@@ -89,6 +123,7 @@ class First:
     before: dict[str, Sweep]
     after: dict[str, Sweep]
     made: Made
+    linked: Linked
     said: str
     welcome_after_reset: str
     queue_after_reset: str
@@ -134,13 +169,14 @@ def first(box: MakeBox, stick: Path, server: Server) -> First:
                 "port4": sweep(made, cables["port4"], "port4", "192.0.2.10", "10.0.4.77"),
             }
             seen = look(line)
+            linked = link(line, cables)
             put_into_queue(line)
             line.send("postern factory-reset --keep-mail --yes")
             line.until_off()
     with made.on(ports=(FACTORY_NET,)) as line:
         welcome = line.expect(WELCOME)
     deferred = listing(made.tools, made.raw(), "/spool/postfix/deferred")
-    return First(before, after, seen, made.heard[0], welcome, deferred)
+    return First(before, after, seen, linked, made.heard[0], welcome, deferred)
 
 
 def by_hand(line: Line, port: int) -> None:
@@ -378,6 +414,16 @@ def test_the_kernel_does_not_write_over_the_wizard(first: First) -> None:
     walk = first.said.partition("Starting the setup")[2].partition("Applying the settings")[0]
     assert "== Log server ==" in walk
     assert not re.search(r"^\[ *\d+\.\d{6}\]", walk, re.MULTILINE)
+
+
+def test_vlans_and_bonds_are_made_and_old_ones_go(first: First) -> None:
+    shown, bond = first.linked.shown, first.linked.bond
+    assert re.search(r"^port2\.20@port2 +UP +172\.16\.0\.1/30 *$", shown, re.MULTILINE)
+    assert "vlan protocol 802.1Q id 20" in shown
+    assert re.search(r"^bond1 +UP +10\.1\.0\.1/24 *$", shown, re.MULTILINE)
+    assert "port4.99" not in shown
+    assert bond.taken == bond.sent
+    assert bond.answers == {"ping"}
 
 
 def test_the_full_screen_form_makes_the_same_box_as_plain_lines(first: First, drawn: Drawn) -> None:
