@@ -2,12 +2,13 @@
 
 Four lives, each told by a fixture that switches its box off at its end and hands over what was seen:
 
-- `first` (vm-bios): scanned, set up in plain lines, saved on a stick, scanned again, reset with its mail kept.
+- `first` (vm-bios): scanned, its set-up begun on its screen with a German keyboard and gone on with in plain lines,
+  saved on a stick, scanned again, given a VLAN and a bond, reset with its mail kept.
 - `drawn` (fortimail-100, 9600 baud): set up in the full-screen form, reset with everything wiped.
 - `stuck` (vm-uefi): its disk begins as a VMDK; set up by the stick that `first` saved, put in while it waited; mail
   flows while spaces fill.
 - `told` (vm-bios): started as another model, which refuses its credentials; then as itself, set up by the CD that a
-  hypervisor makes of what was typed into the form of an OVF package.
+  hypervisor makes of what was typed into the form of an OVF package; logged in at its screen.
 """
 
 from __future__ import annotations
@@ -27,8 +28,11 @@ import pytest
 from hardware.parts import Dmi
 from hardware.twin import FACTORY_NET, Drive, DriveBus, Forward, ImageFile, mac_address
 from images.tools import Tools
+from overlays.keyboard.settings import LAYOUTS
 from tests.machine.conftest import MakeBox
 from tests.machine.disk import empty_stick, from_stick, hypervisors_cd, listing
+from tests.machine.glass import ERASE as ERASE_LINE
+from tests.machine.glass import Glass
 from tests.machine.mail import UNKNOWN, Server, message
 from tests.machine.screen import DOWN, ENTER, ERASE, Screen
 from tests.machine.twin import LOGIN, NET, PASSWORD, USB, WELCOME, Box, Line
@@ -56,6 +60,7 @@ find . -type f ! -name machine-id | sort | xargs sha256sum | sed -E "s/^(.{12})[
 gzip -9 | base64'""".replace("\n", " ")
 _KEYS = "sh -c 'sha256sum /var/lib/postern/device/ssh/*.pub /var/lib/postern/device/tls/*.pem /etc/machine-id'"
 _IN_QUEUE = "kept-by-the-reset"
+SCREEN_KEYBOARD = ".hich keyboard is at the box.s screen"  # as far as it can be read there
 
 
 @dataclass(frozen=True)
@@ -121,6 +126,7 @@ class First:
     """What was seen of the first box: sweeps by port, and what it is."""
 
     before: dict[str, Sweep]
+    typed: str  # the screen, once "yes" was typed there on a German keyboard
     after: dict[str, Sweep]
     made: Made
     linked: Linked
@@ -159,6 +165,7 @@ def first(box: MakeBox, stick: Path, server: Server) -> First:
         with made.on(ports=ports, drives=(saved,)) as line:
             assert "Hardware profile: vm-bios" in line.expect(WELCOME)
             before = {port: sweep(made, cable, port, "192.168.1.99", "192.168.1.1") for port, cable in cables.items()}
+            typed = begin_at_the_screen(made, line)
             by_hand(line, server.port)
             line.expect(LOGIN)
             after = {
@@ -176,13 +183,39 @@ def first(box: MakeBox, stick: Path, server: Server) -> First:
     with made.on(ports=(FACTORY_NET,)) as line:
         welcome = line.expect(WELCOME)
     deferred = listing(made.tools, made.raw(), "/spool/postfix/deferred")
-    return First(before, after, seen, linked, made.heard[0], welcome, deferred)
+    return First(before, typed, after, seen, linked, made.heard[0], welcome, deferred)
+
+
+def begin_at_the_screen(box: Box, line: Line) -> str:
+    """The full-screen form as far as a text that is to be seen, then back out of it; the screen with that text."""
+    glass = Glass(box, line)
+    glass.learn(
+        "This box is not set up yet. Press Enter to set it up here (console tty1).",
+        "Type plain and Enter for plain lines, full and Enter for the full-screen form.",
+        "Type restore and Enter to take a backup from a volume labelled POSTERN instead.",
+    )
+    glass.answer(("Press Enter to set it up here", "\r"), ("Operation mode", "\r"))
+    glass.shows(SCREEN_KEYBOARD)
+    glass.press(*["down"] * list(LAYOUTS).index("de"))
+    glass.answer(
+        ("de +.erman", "\r"),
+        (".hoose the pass.ord", f"{PASSWORD}\r"),
+        ("The same a.ain", f"{PASSWORD}\r"),
+        ("public key .optional.", "yes"),
+    )
+    typed = glass.shows("public key .optional. +.es")
+    glass.press(ERASE_LINE)
+    for page in ("public key .optional.[ ?]*$", "empty to keep", SCREEN_KEYBOARD, "Operation mode"):
+        glass.answer((f"(?m){page}", "\x1b"))
+    line.expect(WELCOME)
+    return typed
 
 
 def by_hand(line: Line, port: int) -> None:
     """The plain form from the welcome to the login prompt: one answer wrong, one page gone back to, the end saved."""
     line.send("plain")
     line.answer(
+        (r"not finished, at the page: mode\.[\s\S]*Your choice \[1\]: $", ""),  # begun at the screen
         (r"Your choice \[1\]: $", ""),
         (r"Password \(not shown\): $", PASSWORD),
         (r"The same again \(not shown\): $", PASSWORD),
@@ -367,6 +400,7 @@ class Told:
 
     refusal: str
     made: Made
+    screen: str
 
 
 @pytest.fixture(scope="module")
@@ -383,7 +417,24 @@ def told(first: First, box: MakeBox, stick: Path, virtinst: Peers, tmp_path_fact
     cd = Drive(hypervisors_cd(virtinst, folder, **typed), DriveBus.CDROM)
     with made.on(ports=(FACTORY_NET,), drives=(cd,)) as line:
         line.expect(LOGIN)
-        return Told(refusal, look(line))
+        seen = look(line)
+        return Told(refusal, seen, log_in_at_the_screen(made, line))
+
+
+def log_in_at_the_screen(box: Box, line: Line) -> str:
+    """The screen after a log-in on a German keyboard. The administrator's session on the line shows what is there."""
+    glass = Glass(box, line)
+    for prompt, text in (("mx1 login: *$", "admin\r"), ("Password: *$", f"{PASSWORD}\r"), ("admin@mx1:\\S*% *$", "")):
+        pattern = re.compile(prompt)
+        line.wait_for(lambda: pattern.search(screen_of(line)) is not None, prompt)  # noqa: B023 - called at once
+        glass.type_german(text)
+    return screen_of(line)
+
+
+def screen_of(line: Line) -> str:
+    """What stands on the screen, by the kernel."""
+    # Without the sign at the end of a prompt, which is waited for on the line.
+    return line.root("sh -c 'fold -w $(stty size </dev/tty1 | cut -d\\  -f2) /dev/vcs1 | tr $ %'").rstrip()
 
 
 NOTHING: frozenset[str] = frozenset()
@@ -410,6 +461,15 @@ def test_after_set_up_exactly_what_each_port_allows_answers(first: First) -> Non
     assert first.after["port4"].answers == NOTHING
 
 
+def test_a_keyboard_counts_as_soon_as_it_is_chosen(first: First) -> None:
+    assert re.search("public key .optional. +yes", first.typed)
+
+
+def test_a_password_typed_on_a_german_keyboard_is_the_password_meant(told: Told) -> None:
+    """The layout came with the settings, from the hypervisor's CD; the password has a y in it."""
+    assert "admin@mx1:" in told.screen
+
+
 def test_the_kernel_does_not_write_over_the_wizard(first: First) -> None:
     walk = first.said.partition("Starting the setup")[2].partition("Applying the settings")[0]
     assert "== Log server ==" in walk
@@ -427,9 +487,9 @@ def test_vlans_and_bonds_are_made_and_old_ones_go(first: First) -> None:
 
 
 def test_the_full_screen_form_makes_the_same_box_as_plain_lines(first: First, drawn: Drawn) -> None:
-    """The hash of the password has a salt of its own; all else is the same to the byte."""
-    hashes = ("./shadow", "./postern/quarantine-admin")
-    assert drawn.made.etc_but(*hashes) == first.made.etc_but(*hashes)
+    """The hash of the password has a salt of its own, and this model has no keyboard; all else is the same."""
+    others = ("./shadow", "./postern/quarantine-admin", "./vconsole.conf")
+    assert drawn.made.etc_but(*others) == first.made.etc_but(*others)
 
 
 def test_the_saved_stick_makes_the_same_box_to_the_byte(first: First, stuck: Stuck) -> None:
