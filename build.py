@@ -133,6 +133,11 @@ def parser() -> argparse.ArgumentParser:
     flash.add_argument("--fingerprint", default="", metavar="SHA256:…", help="its host key, instead of known_hosts")
     flash.add_argument("--identity", type=Path, metavar="FILE", help="the key to log in with (default: agent, ~/.ssh)")
     flash.add_argument("--serial", help="with --yes: the disk's serial number; what has none goes by its name")
+    data = flash.add_mutually_exclusive_group()
+    kept = "write the firmware anew, and keep settings, mail and keys of the installation that is on the disk"
+    data.add_argument("--keep-data", action="store_true", help=kept)
+    lost = "with --yes: they may be lost"
+    data.add_argument("--overwrite-data", action="store_true", help=lost)
     flash.add_argument("--receipt", type=Path, metavar="FILE", help="where the signed receipt goes (default: here)")
     flash.add_argument("--json", action="store_true", help="print JSON")
 

@@ -35,9 +35,10 @@ def flash(arguments: Namespace) -> int:
             raise Refused(rows[0].problems)
         if not arguments.json:
             _print(rows, False)
-        _confirm(chosen, place, arguments)
+        keep = _keeps(rows[0], arguments)
+        _confirm(chosen, rows[0], place, arguments)
         try:
-            signed = order.flash(found, chosen, seen.machine, place, Steps(write.STEPS))
+            signed = order.flash(found, chosen, seen.machine, place, Steps(write.STEPS), keep=keep)
         except KeyboardInterrupt:
             print(f"\n{place.named(chosen.path)} is marked as not finished, and does not start", file=sys.stderr)
             raise
@@ -48,7 +49,7 @@ def flash(arguments: Namespace) -> int:
         print(json.dumps(signed.model_dump(mode="json"), indent=1))
     else:
         done = f"{place.named(chosen.path)} has Postern {found.manifest.version} for {profile.id}"
-        print(f"{done}; the receipt is {path}")
+        print(f"{done}{', and its data as before' if keep else ''}; the receipt is {path}")
     return 0
 
 
@@ -77,7 +78,22 @@ def _place(arguments: Namespace) -> Iterator[Place]:
         yield remote
 
 
-def _confirm(chosen: Target, place: Place, arguments: Namespace) -> None:
+def _keeps(row: Shown, arguments: Namespace) -> bool:
+    """Whether the disk's data partition stays. Raises `Refused` when it cannot, or when nobody said that it may go."""
+    found = row.earlier
+    if arguments.keep_data:
+        if not found:
+            raise refuse("holds no earlier installation's data", "leave out --keep-data", where=row.path)
+        if found.problem:
+            hint = "save what is on it, then --overwrite-data"
+            raise refuse(f"its data cannot be kept: {found.problem}", hint, where=row.path)
+    elif found and arguments.yes and not arguments.overwrite_data:
+        hint = "--keep-data keeps them, --overwrite-data agrees to losing them"
+        raise refuse(f"holds {found.data}", hint, where=row.path)
+    return bool(arguments.keep_data)
+
+
+def _confirm(chosen: Target, row: Shown, place: Place, arguments: Namespace) -> None:
     """The one way in: what is at the end of the serial number, typed, or the whole of it with --yes."""
     where = place.named(chosen.path)
     if arguments.yes:
@@ -87,7 +103,7 @@ def _confirm(chosen: Target, place: Place, arguments: Namespace) -> None:
         return
     if not sys.stdin.isatty():
         raise refuse("nobody is here to agree to overwriting it", "--yes --serial SERIAL does", where=where)
-    print(f"Everything on {where} will be lost.")
+    print(order.warning(row, keep=arguments.keep_data))
     if input(f"Type the last characters of its serial number ({chosen.serial}) to go on: ").strip() != chosen.word:
         raise refuse("not confirmed, and nothing was written", f"{chosen.word} was asked for")
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Generator, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import IO, cast
 from xml.etree import ElementTree
@@ -15,7 +16,7 @@ from hardware.host.errors import refuse
 from hardware.host.run import spawn
 from images import manifest
 from images.manifest import Manifest
-from installer.flash import mark
+from installer.flash import mark, table
 from installer.flash.ahead import CHUNK, memory
 from installer.flash.write import Block, Job
 
@@ -25,20 +26,23 @@ _PIPE = 1 << 20
 
 @dataclass(frozen=True)
 class Image:
-    """An image in its folder. `ranges` are the bytes that hold data, first and end; all others are zeros."""
+    """An image in its folder. `ranges` are the bytes that hold data, first and end; all others are zeros. Its partition
+    table is in hexadecimal.
+    """
 
     folder: Path
     manifest: Manifest
     ranges: tuple[tuple[int, int], ...]
+    table: str = ""
 
     @property
     def length(self) -> int:
         """Of the whole disk image, in bytes."""
         return self.manifest.disk_bytes
 
-    def job(self, what: str) -> Job:
-        """What is to be written; `what` says it in the mark."""
-        return Job(what, self.length, self.manifest.disk_sha256, self.ranges)
+    def job(self, what: str, keep: bool = False) -> Job:
+        """What is to be written; `what` says it in the mark. `keep` the data partition that the disk has."""
+        return Job(what, self.length, self.manifest.disk_sha256, self.ranges, self.table if keep else "")
 
     def blocks(self) -> Generator[Block, None, None]:
         """The pieces that hold data, from first to last. A piece stays as it is until the next but one is asked for."""
@@ -66,7 +70,18 @@ def load(folder: Path) -> Image:
         wanted = next(one.sha256 for one in found.artefacts if one.name == path.name)
         if not path.is_file() or files.digest(path) != wanted:
             raise refuse("is missing or not what the manifest says", "build or copy the image again", where=str(path))
-    return Image(folder, found, _ranges((folder / found.artefact(MAP)).read_text()))
+    image = Image(folder, found, _ranges((folder / found.artefact(MAP)).read_text()))
+    return replace(image, table=_start(image, table.BYTES).hex())
+
+
+def _start(image: Image, length: int) -> bytes:
+    """Its first so many bytes."""
+    start = bytearray(length)
+    with closing(image.blocks()) as blocks:
+        for block in takewhile(lambda one: one.at < length, blocks):
+            end = min(block.end, length)
+            start[block.at : end] = cast("memoryview", block.data)[: end - block.at]
+    return bytes(start)
 
 
 def _ranges(block_map: str) -> tuple[tuple[int, int], ...]:

@@ -8,7 +8,8 @@ from pathlib import Path
 from hardware.host import disks
 from hardware.host.errors import Problem
 from hardware.host.run import run
-from installer.flash import mark, target
+from installer.flash import earlier, mark, target
+from installer.flash.earlier import Earlier
 from installer.flash.target import Here, Target, Wanted
 
 _DMI = ("sys_vendor", "product_name", "board_name", "board_serial")
@@ -30,6 +31,7 @@ class Candidate:
     target: Target
     contents: str
     objections: tuple[Problem, ...]
+    earlier: Earlier | None = None
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,10 @@ def around() -> Here:
 
 
 def _candidate(one: Target, wanted: Wanted, here: Here) -> Candidate:
-    contents = mark.read(one.path) or (one.device.contents if one.device else "")
-    return Candidate(one, contents, tuple(target.objections(one, wanted, here)))
+    found = earlier.look(one.path, one.bytes, wanted.table)
+    told = "; ".join(filter(None, (mark.read(one.path), found.told if found else "")))
+    contents = told or (one.device.contents if one.device else "")
+    return Candidate(one, contents, tuple(target.objections(one, wanted, here)), found)
 
 
 def _machine() -> Machine:

@@ -1,7 +1,8 @@
 """What stands on a disk while it is written: that it is not finished, and no boot sector.
 
 The first MiB, with boot sector and partition table, is written last. Until then this text is in its place, and a
-firmware finds nothing to start; also the copy of a partition table at the end of the disk is gone.
+firmware finds nothing to start; also the copy of a partition table at the end of the disk is gone. Where the data
+partition is kept, the table that tells of it lies meanwhile where nobody but us looks (`SAVED`).
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 from pathlib import Path
 
 BYTES = 1 << 20
+SAVED = 512 << 10  # between the partition table and the first partition
 _LEAD = b"POSTERN: writing this disk was not finished. It does not start. "
 
 
-def made(what: str) -> bytes:
+def made(what: str, saved: bytes = b"") -> bytes:
     """The first MiB of a disk that is being written; `what` says of what image, and since when."""
-    return (_LEAD + what.encode()[:400] + b"\n").ljust(BYTES, b"\0")
+    return ((_LEAD + what.encode()[:400] + b"\n").ljust(SAVED, b"\0") + saved).ljust(BYTES, b"\0")
 
 
 def read(path: Path) -> str:

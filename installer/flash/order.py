@@ -11,6 +11,7 @@ from hardware.host.errors import Problem
 from hardware.host.log import Steps
 from hardware.profile import HardwareProfile
 from installer.flash import model, receipt
+from installer.flash.earlier import Earlier
 from installer.flash.image import Image
 from installer.flash.machine import Machine, Seen
 from installer.flash.place import Place
@@ -29,6 +30,7 @@ class Shown:
     bus: str
     contents: str
     problems: tuple[Problem, ...]
+    earlier: Earlier | None = None
 
     @property
     def refused(self) -> tuple[str, ...]:
@@ -45,7 +47,8 @@ def shown(seen: Seen, profile: HardwareProfile, place: Place) -> list[Shown]:
         problems = (*one.objections, *model.objections(one.target, profile, box))
         why = tuple(replace(problem, where=place.named(problem.where)) for problem in problems)
         named = place.named(device.path)
-        rows.append(Shown(named, device.model, device.serial, device.bytes, device.bus, one.contents, why))
+        facts = (named, device.model, device.serial, device.bytes, device.bus)
+        rows.append(Shown(*facts, one.contents, why, one.earlier))
     return rows
 
 
@@ -58,11 +61,18 @@ def lines(row: Shown) -> Iterator[str]:
         yield f"  refused: {reason}"
 
 
-def flash(found: Image, chosen: Target, machine: Machine, place: Place, steps: Steps) -> Receipt:
-    """Write the image to a disk that nobody objects to, read it back, and sign what was done."""
+def warning(row: Shown, *, keep: bool) -> str:
+    """What will be lost."""
+    if keep and row.earlier:
+        return f"The firmware on {row.path} is written anew. Its data partition stays: {row.earlier.data}."
+    return f"Everything on {row.path} will be lost{f', {row.earlier.data} too' if row.earlier else ''}."
+
+
+def flash(found: Image, chosen: Target, machine: Machine, place: Place, steps: Steps, *, keep: bool = False) -> Receipt:
+    """Write the image to a disk that nobody objects to, read it back, and sign what was done. `keep` its data."""
     began = _now()
     what = f"Postern {found.manifest.version} for {found.manifest.profile}, begun {began}"
-    digest = place.write(found, chosen, what, steps)
+    digest = place.write(found, chosen, what, steps, keep=keep)
     device = chosen.device
     facts = Facts(
         product=found.manifest.product,
@@ -78,6 +88,7 @@ def flash(found: Image, chosen: Target, machine: Machine, place: Place, steps: S
         macs=machine.macs,
         began=began,
         ended=_now(),
+        result=receipt.KEPT if keep else receipt.WRITTEN,
     )
     return receipt.sign(facts, receipt.default_key())
 

@@ -22,9 +22,15 @@ from hardware.host.run import Failed, run
 _PRIVATE = bytes.fromhex("302e020100300506032b657004220420")
 _PUBLIC = bytes.fromhex("302a300506032b6570032100")
 
+Result = Literal["written and read back", "written and read back; the data partition was kept"]
+WRITTEN: Result = "written and read back"
+KEPT: Result = "written and read back; the data partition was kept"
+
 
 class Facts(Frozen):
-    """What was written where, by which machine. Times by its clock, in UTC; an unknown serial is empty."""
+    """What was written where, by which machine. Times by its clock, in UTC; an unknown serial is empty. Where the data
+    partition was kept, what was read back is all but that partition and the table that tells of it.
+    """
 
     product: str
     version: str
@@ -39,7 +45,7 @@ class Facts(Frozen):
     macs: tuple[str, ...]
     began: str
     ended: str
-    result: Literal["written and read back"] = "written and read back"
+    result: Result = WRITTEN
 
 
 class Receipt(Frozen):

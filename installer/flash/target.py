@@ -43,10 +43,13 @@ class Here:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be written: so many bytes; `folder` is where the image lies, if that is on the same machine."""
+    """What is to be written: so many bytes, and their partition table in hexadecimal; `folder` is where the image lies,
+    if that is on the same machine.
+    """
 
     bytes: int
     folder: Path | None = None
+    table: str = ""
 
 
 @dataclass(frozen=True)

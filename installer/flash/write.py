@@ -6,7 +6,6 @@ Standard library only: it is sent to other machines.
 from __future__ import annotations
 
 import hashlib
-import mmap
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -14,9 +13,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from hardware.host.errors import refuse
-from installer.flash import mark
+from installer.flash import earlier, mark
 from installer.flash.ahead import CHUNK, ahead, memory
 from installer.flash.disk import Disk, opened
+from installer.flash.earlier import Kept
+from installer.flash.table import BYTES as TABLE_BYTES
+from installer.flash.table import CODE, SECTOR
 from installer.flash.target import Target
 
 STEPS = 4
@@ -25,21 +27,22 @@ STEPS = 4
 @dataclass(frozen=True)
 class Job:
     """What is written: `length` bytes with that SHA-256, zeros where no range is. None of `ranges` crosses the first
-    MiB's end. `what` stands in the mark.
+    MiB's end. `what` stands in the mark. With `keep`, which is the image's partition table in hexadecimal, the data
+    partition that the disk has is left alone.
     """
 
     what: str
     length: int
     sha256: str
     ranges: tuple[tuple[int, int], ...]
+    keep: str = ""
 
-    @property
-    def gaps(self) -> Iterator[tuple[int, int]]:
-        """What is between the ranges, behind the first MiB."""
+    def gaps(self, until: int) -> Iterator[tuple[int, int]]:
+        """What is between the ranges, from behind the first MiB to `until`."""
         at = mark.BYTES
         for first, end in (*self.ranges, (self.length, self.length)):
-            if first > at:
-                yield at, first
+            if min(first, until) > at:
+                yield at, min(first, until)
             at = max(at, end)
 
 
@@ -65,17 +68,19 @@ class Teller(Protocol):
 
 
 def write(job: Job, target: Target, source: Source, steps: Teller) -> str:
-    """Write an image and read it back; the SHA-256 of what was read.
+    """Write an image and read it back; the SHA-256 of what was read (and of what the image has where data is kept).
 
     Raises `Refused` when what is read back is not what it should be: the disk then stays marked as not finished.
     """
     with _told(target), opened(target, job.length) as disk:
+        kept = _kept(disk, job, target)
+        until = min(job.length, kept.first) if kept else job.length
         with steps.step("mark the disk as not finished"):
-            _mark(disk, job)
+            _mark(disk, job, kept)
         with steps.step("write the image"), ahead(source(disk)) as blocks:
-            head = _body(disk, job, blocks, Progress(steps, job.length - mark.BYTES))
+            head, rest = _body(disk, job, until, blocks, Progress(steps, until - mark.BYTES))
         with steps.step("read it back"):
-            found = _digest(disk, head, job.length, Progress(steps, job.length - mark.BYTES))
+            found = _digest(disk, head, rest, until, Progress(steps, until - mark.BYTES))
             if found != job.sha256:
                 raise refuse(
                     f"what was read back is not what was written: {found[:16]}… instead of {job.sha256[:16]}…",
@@ -83,9 +88,7 @@ def write(job: Job, target: Target, source: Source, steps: Teller) -> str:
                     where=str(target.path),
                 )
         with steps.step("make it start"):
-            disk.write(0, head)
-            disk.flush()
-            if disk.read(0, memory()[: mark.BYTES]) != head:
+            if not _start(disk, head, kept):
                 raise refuse("its first MiB is not what was written", "replace it", where=str(target.path))
     return found
 
@@ -124,22 +127,43 @@ class Progress:
         self._whole -= count
 
 
-def _mark(disk: Disk, job: Job) -> None:
+def _kept(disk: Disk, job: Job, target: Target) -> Kept | None:
+    """What is kept of the disk, if anything is to be. Raises `Refused` when it cannot be."""
+    if not job.keep:
+        return None
+    return earlier.kept(bytes(disk.read(0, memory()[: mark.BYTES])), disk.bytes, job.keep, target.path)
+
+
+def _mark(disk: Disk, job: Job, kept: Kept | None) -> None:
     """From here on nothing starts from this disk: no boot sector, and no partition table at either end."""
     room = memory()[: mark.BYTES]
-    room[:] = mark.made(job.what)
+    room[:] = mark.made(job.what, kept.table.start if kept else b"")
+    if kept:  # first, so that whenever the power goes one of the two is whole
+        disk.write(mark.SAVED, room[mark.SAVED :])
+        disk.flush()
     disk.write(0, room)
-    tail = disk.bytes - disk.bytes % mmap.PAGESIZE - mark.BYTES
-    if tail > job.length:
+    first, end = _tail(disk, kept)
+    if kept or first > job.length:
         room[:] = bytes(mark.BYTES)
-        disk.write(tail, room)
+        disk.write(first, room[: end - first])
     disk.flush()
 
 
-def _body(disk: Disk, job: Job, blocks: Iterator[Block], progress: Progress) -> memoryview:
-    """All but the first MiB, which is returned. What the map leaves out is forgotten, or written as the zeros it is."""
-    head, zeros = memory()[: mark.BYTES], memory()
-    for first, end in job.gaps:
+def _tail(disk: Disk, kept: Kept | None) -> tuple[int, int]:
+    """Where the table's copy may be: the last MiB, or what the data partition leaves of it."""
+    end = disk.bytes - disk.bytes % SECTOR
+    return max(end - mark.BYTES, kept.end if kept else 0), end
+
+
+def _body(
+    disk: Disk, job: Job, until: int, blocks: Iterator[Block], progress: Progress
+) -> tuple[memoryview, memoryview]:
+    """All from the first MiB to `until`. What the map leaves out is forgotten, or written as the zeros it is.
+
+    What is not written is returned: the image's first MiB, and what it has behind `until`.
+    """
+    head, rest, zeros = memory()[: mark.BYTES], memoryview(bytearray(job.length - until)), memory()
+    for first, end in job.gaps(until):
         if disk.forget(first, end):
             progress.spare(end - first)
             continue
@@ -147,22 +171,45 @@ def _body(disk: Disk, job: Job, blocks: Iterator[Block], progress: Progress) -> 
             disk.write(at, zeros[: min(CHUNK, end - at)])
             progress.add(min(CHUNK, end - at))
     for block in blocks:
+        ours = max(block.at, min(block.end, until))  # up to here it is written
+        if block.end > ours:
+            data = (
+                disk.read(ours, memory()[: block.end - ours]) if block.data is None else block.data[ours - block.at :]
+            )
+            rest[ours - until : block.end - until] = data
         if block.data is None:
-            progress.spare(block.end - block.at)
+            progress.spare(ours - block.at)
         elif block.end <= mark.BYTES:
             head[block.at : block.end] = block.data
-        else:
-            disk.write(block.at, block.data)
-            progress.add(block.end - block.at)
+        elif ours > block.at:
+            disk.write(block.at, block.data[: ours - block.at])
+            progress.add(ours - block.at)
     disk.flush()
-    return head
+    return head, rest
 
 
-def _digest(disk: Disk, head: memoryview, length: int, progress: Progress) -> str:
-    """The SHA-256 of what is on the disk, with the first MiB that is to come."""
+def _digest(disk: Disk, head: memoryview, rest: memoryview, until: int, progress: Progress) -> str:
+    """The SHA-256 of what is on the disk, with the first MiB that is to come, and the `rest` that is not written."""
     total = hashlib.sha256(head)
-    with ahead(disk.chunks(len(head), length)) as chunks:
+    with ahead(disk.chunks(len(head), until)) as chunks:
         for chunk in chunks:
             total.update(chunk)
             progress.add(len(chunk))
+    total.update(rest)
     return total.hexdigest()
+
+
+def _start(disk: Disk, head: memoryview, kept: Kept | None) -> bool:
+    """The first MiB; false when it does not arrive. Where data is kept, the disk's own table comes back."""
+    if kept:
+        head[CODE:TABLE_BYTES] = kept.table.start[CODE:TABLE_BYTES]
+        (first, end), (at, copy) = _tail(disk, kept), kept.table.copy()
+        if first <= at and at + len(copy) <= end:  # else the disk was made larger, and it is where it was
+            room = memory()[: end - first]
+            room[at - first : at - first + len(copy)] = copy
+            disk.write(first, room)
+        disk.write(0, head[: mark.SAVED])
+        disk.flush()  # what was saved is needed until the table is there
+    disk.write(0, head)
+    disk.flush()
+    return disk.read(0, memory()[: mark.BYTES]) == head

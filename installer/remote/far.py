@@ -41,7 +41,8 @@ def main(stdin: IO[bytes]) -> None:
 
 
 def _look(order: dict[str, Any]) -> Seen:
-    return machine.look(Path(order["path"]) if order["path"] else None, Wanted(order["bytes"]))
+    wanted = Wanted(order["bytes"], table=order["table"])
+    return machine.look(Path(order["path"]) if order["path"] else None, wanted)
 
 
 def _write(stdin: IO[bytes], order: dict[str, Any]) -> str:

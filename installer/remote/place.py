@@ -41,15 +41,15 @@ class Remote:
         return f"{self._link.where}:{path}" if path else str(self._link.where)
 
     def look(self, path: Path | None, image: Image) -> Seen:
-        order = {"path": path, "bytes": image.length}
+        order = {"path": path, "bytes": image.length, "table": image.table}
         with _closed(self._link.start(_line(order))) as channel, self._told():
             for said in self._lines(channel):
                 if "done" in said:
                     return _SEEN.validate_python(said["done"])
             raise self._link.why(channel)
 
-    def write(self, image: Image, target: Target, what: str, steps: Steps) -> str:
-        order = {"path": target.path, "serial": target.serial, "job": asdict(image.job(what))}
+    def write(self, image: Image, target: Target, what: str, steps: Steps, *, keep: bool = False) -> str:
+        order = {"path": target.path, "serial": target.serial, "job": asdict(image.job(what, keep))}
         reason = ""
         for pause in (0, *PAUSES_S):
             try:

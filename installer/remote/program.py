@@ -11,8 +11,9 @@ TOO_OLD = 90  # exit status
 MODULES = (
     *("hardware", "hardware.host", "installer", "installer.flash", "installer.remote"),
     *("hardware.host.disks", "hardware.host.errors", "hardware.host.files", "hardware.host.run"),
-    *("installer.flash.ahead", "installer.flash.disk", "installer.flash.machine", "installer.flash.mark"),
-    *("installer.flash.target", "installer.flash.write", "installer.remote.far", "installer.remote.wire"),
+    *("installer.flash.ahead", "installer.flash.disk", "installer.flash.earlier", "installer.flash.machine"),
+    *("installer.flash.mark", "installer.flash.table", "installer.flash.target", "installer.flash.write"),
+    *("installer.remote.far", "installer.remote.wire"),
 )
 
 # The only thing in its arguments. Its login shell may be any: one line, and nothing in it that a shell would expand.

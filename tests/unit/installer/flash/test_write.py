@@ -83,15 +83,15 @@ def test_one_flipped_bit_is_found_and_the_disk_does_not_start(
     """No disk at hand flips bits, so this one is made to, once the image is on it."""
     body = write._body
 
-    def then_flip(to: Disk, *rest: object) -> memoryview:
-        head = body(to, *rest)  # type: ignore[arg-type]  # handed through
+    def then_flip(to: Disk, *rest: object) -> tuple[memoryview, memoryview]:
+        written = body(to, *rest)  # type: ignore[arg-type]  # handed through
         with disk.open("r+b") as file:
             file.seek(bit // 8)
             byte = file.read(1)[0]
             file.seek(bit // 8)
             file.write(bytes([byte ^ 1 << bit % 8]))
         to.flush()
-        return head
+        return written
 
     monkeypatch.setattr(write, "_body", then_flip)
     with pytest.raises(Refused, match=r"what was read back is not what was written"):
