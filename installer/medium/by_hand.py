@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hardware.host.errors import Refused
 from installer.flash import order
+from installer.flash.order import Shown
 from installer.medium import work
 from installer.medium.rules import Finish
 from installer.medium.work import Disk, Medium, Say
@@ -13,6 +14,13 @@ _HELP = (
     "A disk that is refused cannot be chosen; its line says why. What is on the chosen one is overwritten. "
     "Nothing is written before you have typed the last characters of its serial number, which stands on its label too."
 )
+_KEEP_HELP = (
+    "What is kept lies on the disk's data partition, which is not written. The box starts with its settings, its mail "
+    "in queue and quarantine, its logs and its keys, as after an update. Settings that the new firmware cannot use are "
+    "asked for anew; the mail is there all the same. An installation that is interrupted loses none of it: start it "
+    "again, and keep it then."
+)
+_KEEP, _OVERWRITE = "keep", "overwrite"
 _AGAIN, _OFF, _REBOOT = "again", "power-off", "reboot"
 
 
@@ -31,9 +39,10 @@ def install(ui: Ui, medium: Medium) -> None:
             return
         chosen = next((one for one in disks if one.target.path.name == name), None)
         problem = ""
-        if chosen and _confirmed(ui, chosen):
+        keep = _keep(ui, chosen.row) if chosen else None
+        if chosen and keep is not None and _confirmed(ui, chosen, keep=keep):
             try:
-                receipt = medium.install(chosen.target, ui.say)
+                receipt = medium.install(chosen.target, ui.say, keep=keep)
             except Refused as refused:
                 problem = str(refused)
                 continue
@@ -53,10 +62,27 @@ def _which(ui: Ui, title: str, disks: list[Disk], problem: str) -> tuple[Way, st
     return answer.way, answer.value
 
 
-def _confirmed(ui: Ui, disk: Disk) -> bool:
+def _keep(ui: Ui, row: Shown) -> bool | None:
+    """Whether the data on the disk stays; None leads back to the list. Where there is none, nobody is asked."""
+    found = row.earlier
+    if not found or found.problem:
+        return False
+    text = f"{row.path} has {found.told}."
+    choices = [
+        Choice(_KEEP, "keep settings, mail, logs and keys, and write the firmware anew"),
+        Choice(_OVERWRITE, "begin anew: all of that will be lost"),
+    ]
+    answer = ui.menu(Head("Keep what this box has?", text, _KEEP_HELP), choices, chosen=_KEEP)
+    return None if answer.way is Way.BACK else answer.value == _KEEP
+
+
+def _confirmed(ui: Ui, disk: Disk, *, keep: bool) -> bool:
     """The typed word. Another one asks again; back leads to the list."""
     target, problem = disk.target, ""
-    text = "\n".join((*order.lines(disk.row), f"Everything on {target.path} will be lost."))
+    lost = [order.warning(disk.row, keep=keep)]
+    if disk.row.earlier and disk.row.earlier.problem:
+        lost += [f"Its data cannot be kept: {disk.row.earlier.problem}."]
+    text = "\n".join((*order.lines(disk.row), *lost))
     while True:
         label = f"The last {len(target.word)} characters of its serial number, {target.serial}"
         answer = ui.form(Head("Overwrite this disk?", text, _HELP), [Field("serial", label, problem=problem)])
@@ -72,6 +98,6 @@ def _finished(ui: Ui, told: list[str], say: Say) -> None:
     text = "\n".join(
         (*told, "", "The medium may stay in: the box starts from its disk unless somebody chooses otherwise.")
     )
-    answer = ui.menu(Head("Installed", text, "The disk is complete. The box sets itself up when it starts."), choices)
+    answer = ui.menu(Head("Installed", text, "The disk is complete, and the box starts from it now."), choices)
     say("Starting again ..." if answer.value == _REBOOT else "Switching off ...")
     work.finish(Finish(answer.value))

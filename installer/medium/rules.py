@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from hardware.host.documents import Frozen
-from hardware.host.errors import Problem, Refused
+from hardware.host.errors import Problem, Refused, refuse
+from installer.flash.earlier import Earlier
 from installer.flash.target import Target
 
 Glob = Annotated[str, Field(min_length=1, description="a text, in which * stands for anything")]
@@ -60,12 +61,32 @@ class Finish(StrEnum):
     POWER_OFF = "power-off"
 
 
+class Data(StrEnum):
+    """What becomes of settings, mail and keys that an earlier installation left on the disk."""
+
+    KEEP = "keep"
+    OVERWRITE = "overwrite"
+
+
 class Rules(Frozen):
     """The file `install.yaml`."""
 
     format: Literal[1]
     disk: DiskRules
+    data: Data | None = Field(None, description="of an earlier installation; unless it is said, such a disk is refused")
     finish: Finish = Finish.REBOOT
+
+    def keep(self, found: Earlier | None, path: Path) -> bool:
+        """Whether an earlier installation's data stays. Raises `Refused` when it cannot, or when nobody said."""
+        if not found or self.data is Data.OVERWRITE:
+            return False
+        if self.data is None:
+            what = f"{path} holds {found.data}: nothing was written"
+            raise refuse(what, "keep or overwrite says what becomes of them", where="install.yaml", path="data")
+        if found.problem:
+            what = f"cannot be kept on {path}: {found.problem}; nothing was written"
+            raise refuse(what, "save what is on it, then: overwrite", where="install.yaml", path="data")
+        return True
 
 
 def only(rules: DiskRules, targets: Sequence[Target], refused: Mapping[Path, Sequence[str]], root: Path) -> Target:

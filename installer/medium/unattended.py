@@ -5,6 +5,7 @@ from __future__ import annotations
 from hardware.host import documents
 from installer.apply import volume
 from installer.apply.places import Places
+from installer.flash import order
 from installer.medium import rules, work
 from installer.medium.rules import Rules
 from installer.medium.work import Medium, Say
@@ -27,7 +28,11 @@ def install(wants: Rules, medium: Medium, places: Places, say: Say) -> None:
     disks = medium.disks()
     refused = {one.target.path: one.row.refused for one in disks}
     chosen = rules.only(wants.disk, [one.target for one in disks], refused, places.root)
+    found = next(one.row for one in disks if one.target is chosen)
+    keep = wants.keep(found.earlier, chosen.path)
     say(f"Installing on {chosen.path}, serial number {chosen.serial}.")
-    for line in work.lines(medium.install(chosen, say)):
+    if keep:
+        say(order.warning(found, keep=True))
+    for line in work.lines(medium.install(chosen, say, keep=keep)):
         say(line)
     work.finish(wants.finish)

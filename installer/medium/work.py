@@ -57,15 +57,17 @@ class Medium:
         every = (Disk(one.target, row) for one, row in zip(seen.candidates, rows, strict=True))
         return [_but_volumes(one) for one in every if one.target.device and one.target.device.kind == "disk"]
 
-    def install(self, chosen: Target, say: Say) -> Receipt:
-        """Write the disk, and leave the receipt on it. Raises `Refused` when it is another disk by now."""
+    def install(self, chosen: Target, say: Say, *, keep: bool) -> Receipt:
+        """Write the disk, and leave the receipt on it; `keep` the data that an earlier installation left there. Raises
+        `Refused` when it is another disk by now.
+        """
         seen = self._place.look(chosen.path, self.image)
         if problems := [one for candidate in seen.candidates for one in candidate.objections]:
             raise Refused(problems)
         now = seen.candidates[0].target
         if now.serial != chosen.serial:
             raise refuse(f"is another disk now: {now.serial}, and it was {chosen.serial}", where=str(chosen.path))
-        receipt = order.flash(self.image, now, seen.machine, self._place, Slowly(write.STEPS, say))
+        receipt = order.flash(self.image, now, seen.machine, self._place, Slowly(write.STEPS, say), keep=keep)
         text = json.dumps(receipt.model_dump(mode="json"), indent=1)
         with _esp(chosen.path) as esp:
             files.write(esp / _RECEIPT, f"{text}\n")
@@ -98,7 +100,7 @@ def lines(receipt: Receipt) -> list[str]:
     facts = receipt.facts
     return [
         f"Postern {facts.version} for {facts.profile} is on {facts.disk} (serial {facts.disk_serial or 'unknown'}).",
-        f"Written and read back: SHA-256 {facts.read_back_sha256}",
+        f"{facts.result.capitalize()}: SHA-256 {facts.read_back_sha256}",
         f"From {facts.began} to {facts.ended} by this box's clock",
         f"Receipt: {_RECEIPT} on its EFI partition, signed by {receipt.key}, a key of this run",
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from hardware.host.disks import Device
 from hardware.host.errors import Problem, refuse
 from images.manifest import Manifest
+from installer.flash import receipt
+from installer.flash.earlier import Earlier
 from installer.flash.image import Image
 from installer.flash.order import Shown
 from installer.flash.receipt import Facts, Receipt
@@ -60,18 +63,22 @@ class Scripted(Medium):
         super().__init__(Path("/nowhere"))
         self.image = Image(Path("/nowhere"), MANIFEST, ())
         self.written: list[str] = []
+        self.earlier: Earlier | None = None
         self.failures = failures
 
     def disks(self) -> list[Disk]:
-        return [shown("sda", "WD-0001"), shown("sdb", "KING-3", "is an installation medium")]
+        first = shown("sda", "WD-0001")
+        first = replace(first, row=replace(first.row, earlier=self.earlier))
+        return [first, shown("sdb", "KING-3", "is an installation medium")]
 
-    def install(self, chosen: Target, say: Say) -> Receipt:
+    def install(self, chosen: Target, say: Say, *, keep: bool) -> Receipt:
         if self.failures:
             self.failures -= 1
             raise refuse("what was read back is not what was written", "replace it", where=str(chosen.path))
         say("writing")
-        self.written.append(str(chosen.path))
-        return Receipt(facts=FACTS, key="KEY", signature="")
+        self.written.append(f"{chosen.path}{', data kept' if keep else ''}")
+        facts = FACTS.model_copy(update={"result": receipt.KEPT}) if keep else FACTS
+        return Receipt(facts=facts, key="KEY", signature="")
 
 
 def shown(name: str, serial: str, *refused: str) -> Disk:
@@ -119,6 +126,34 @@ def test_a_disk_that_fails_is_told_beside_the_list(finished: list[Finish]) -> No
     by_hand.install(ui, medium)
     assert "what was read back is not what was written (replace it)" in ui.text
     assert (medium.written, finished) == (["/dev/sda"], [Finish.POWER_OFF])
+
+
+def test_an_earlier_installation_is_kept_unless_somebody_chooses_otherwise(finished: list[Finish]) -> None:
+    ui, medium = Script(["sda", "", ("0001",), "reboot"]), Scripted()
+    medium.earlier = Earlier("1.1.0", "fortimail-100", "mx1.example.org", "")
+    by_hand.install(ui, medium)
+    assert (medium.written, finished) == (["/dev/sda, data kept"], [Finish.REBOOT])
+    assert "/dev/sda has Postern 1.1.0 for fortimail-100 with settings and mail of mx1.example.org." in ui.text
+    assert "Its data partition stays: settings and mail of mx1.example.org." in ui.text
+    assert "Written and read back; the data partition was kept: SHA-256" in ui.text
+
+
+def test_it_is_lost_only_after_two_words_and_back_loses_nothing(finished: list[Finish]) -> None:
+    answers = ["sda", Back(), "sda", "overwrite", Back(("",)), "sda", "overwrite", ("0001",), "reboot"]
+    ui, medium = Script([*answers]), Scripted()
+    medium.earlier = Earlier("1.1.0", "fortimail-100", "mx1.example.org", "")
+    by_hand.install(ui, medium)
+    assert medium.written == ["/dev/sda"]
+    assert "Everything on /dev/sda will be lost, settings and mail of mx1.example.org too." in ui.text
+
+
+def test_what_cannot_be_kept_is_said_before_it_is_lost(finished: list[Finish]) -> None:
+    ui, medium = Script(["sda", ("0001",), "reboot"]), Scripted()
+    medium.earlier = Earlier("", "", "", "it has no partition root-b, and the image has one")
+    by_hand.install(ui, medium)
+    assert medium.written == ["/dev/sda"]
+    assert "will be lost, settings and mail of a box that has no name too." in ui.text
+    assert "Its data cannot be kept: it has no partition root-b, and the image has one." in ui.text
 
 
 def test_progress_is_a_line_now_and_then() -> None:

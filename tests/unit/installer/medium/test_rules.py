@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from hardware.host import documents
 from hardware.host.disks import Device
 from hardware.host.errors import Refused
+from installer.flash.earlier import Earlier
 from installer.flash.target import Target
 from installer.medium import rules
 from installer.medium.rules import DiskRules, Finish, Rules
@@ -73,6 +75,7 @@ def test_a_disk_that_flash_objects_to_is_not_left(tmp_path: Path) -> None:
         ("format: 1\ndisk: {least_gb: 9, most_gb: 8}\n", "disk: no disk has at least 9 and at most 8 GB"),
         ("format: 1\ndisk: {seral: x}\n", "did you mean serial"),
         ("format: 1\ndisk: {serial: x}\nfinish: sleep\n", "finish: "),
+        ("format: 1\ndisk: {serial: x}\ndata: lose\n", "data: "),
         ("format: 2\ndisk: {serial: x}\n", "format: has format 2"),
     ],
 )
@@ -80,6 +83,42 @@ def test_wrong_rules_say_what_is_wrong(text: str, said: str) -> None:
     with pytest.raises(Refused) as refused:
         documents.parse(text, "install.yaml", Rules)
     assert said in str(refused.value)
+
+
+HERS = Earlier("1.1.0", "vm-uefi", "mx1.example.org", "")
+MOVED = replace(HERS, problem="it has no partition root-b, and the image has one")
+
+
+@pytest.mark.parametrize(
+    ("said", "found", "keep"),
+    [
+        (", data: keep", HERS, True),
+        (", data: keep", None, False),
+        (", data: overwrite", HERS, False),
+        (", data: overwrite", MOVED, False),
+        ("", None, False),
+    ],
+)
+def test_the_rules_say_what_becomes_of_what_is_there(said: str, found: Earlier | None, keep: bool) -> None:
+    assert ruled(said).keep(found, Path("/dev/sda")) is keep
+
+
+@pytest.mark.parametrize(
+    ("said", "found", "why"),
+    [
+        ("", HERS, "/dev/sda holds settings and mail of mx1.example.org: nothing was written (keep or overwrite says"),
+        ("", MOVED, "/dev/sda holds settings and mail of mx1.example.org: nothing was written"),
+        (", data: keep", MOVED, "cannot be kept on /dev/sda: it has no partition root-b, and the image has one"),
+    ],
+)
+def test_settings_and_mail_are_never_lost_in_silence(said: str, found: Earlier, why: str) -> None:
+    with pytest.raises(Refused) as refused:
+        ruled(said).keep(found, Path("/dev/sda"))
+    assert str(refused.value).startswith(f"install.yaml: data: {why}")
+
+
+def ruled(said: str) -> Rules:
+    return documents.parse(f"{{format: 1, disk: {{bus: sata}}{said}}}", "install.yaml", Rules)
 
 
 def test_a_box_starts_again_unless_it_is_told_otherwise() -> None:
