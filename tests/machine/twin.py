@@ -124,6 +124,11 @@ class Line:
         self.talk.expect(pattern, timeout=seconds)
         return f"{self.talk.before}{self.talk.after}"
 
+    def matched(self, group: int) -> str:
+        """A group of the pattern that was waited for."""
+        assert isinstance(self.talk.match, re.Match)
+        return self.talk.match[group]
+
     def send(self, text: str) -> None:
         """A line typed by the operator."""
         self.talk.send(f"{text}\r")
