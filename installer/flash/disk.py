@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
+import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from hardware.host.errors import refuse
 from installer.flash.ahead import CHUNK, memory
 from installer.flash.target import Target
 
+_UDEV_S = 30.0
 _KEEP_SIZE, _PUNCH_HOLE = 1, 2  # linux/falloc.h
 
 
@@ -59,6 +61,21 @@ class Disk:
             os.posix_fadvise(self.handle, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
+def _lock(handle: int, patience: float) -> None:
+    """Take the file's lock, if it is free within so many seconds. udev has it while it reads a disk that was closed a
+    moment ago, and by having it ourselves we keep udev from the disk.
+    """
+    until = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(0.05)
+
+
 @contextmanager
 def opened(target: Target, length: int) -> Iterator[Disk]:
     """The target, ours alone; a file is made, and has the image's length at least."""
@@ -68,7 +85,7 @@ def opened(target: Target, length: int) -> Iterator[Disk]:
     except OSError:  # no direct access on this file system
         handle = os.open(target.path, flags, 0o644)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(handle, _UDEV_S if target.device else 0.0)
         size = target.bytes if target.device else max(os.fstat(handle).st_size, length)
         if not target.device:
             os.ftruncate(handle, size)

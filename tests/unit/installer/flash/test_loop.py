@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,23 @@ def test_the_device_has_the_image(
     assert flash(image, loop, tmp_path / "receipt.json") == 0
     assert disk.read_bytes()[: IMAGE_MIB * MIB] == content()
     assert mark.read(loop) == ""
+
+
+def test_while_udev_reads_the_device_it_waits(
+    image: Image, loop: Path, disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """udev takes the device's lock to share it, for as long as it reads."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    handle = os.open(loop, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_SH)
+    with ThreadPoolExecutor(1) as runner:
+        done = runner.submit(flash, image, loop, tmp_path / "receipt.json")
+        with pytest.raises(TimeoutError):
+            done.result(timeout=1)
+        assert disk.read_bytes()[: IMAGE_MIB * MIB] != content()
+        os.close(handle)
+        assert done.result(timeout=60) == 0
+    assert disk.read_bytes()[: IMAGE_MIB * MIB] == content()
 
 
 def test_its_file_is_refused_meanwhile(image: Image, loop: Path, disk: Path) -> None:
