@@ -6,6 +6,7 @@ The console of a box before its set-up, with another welcome and another thing t
 from __future__ import annotations
 
 import sys
+from functools import cached_property
 from pathlib import Path
 
 from hardware.host import files
@@ -25,6 +26,11 @@ RULES = f"the rules in {unattended.NAME}"
 
 class Installer(Console):
     """One console of a box that was started from a medium."""
+
+    @cached_property
+    def medium(self) -> Medium:
+        """Kept, for its digests take their time, and a person may come back from the list of disks."""
+        return Medium()
 
     def state(self) -> State:
         return State.WELCOME
@@ -56,7 +62,7 @@ class Installer(Console):
             if not ours:
                 return
             try:
-                by_hand.install(choose(word), Medium())
+                by_hand.install(choose(word), self.medium)
             except (Refused, Failed) as failure:
                 self.say(clean(str(failure)))
             except HungUp:
