@@ -32,7 +32,7 @@ PACKAGES = {
     "build": _ASSEMBLE,
     "boot": [*_ASSEMBLE, "age"],
     "medium": _ASSEMBLE,
-    "test": [*_ASSEMBLE, "age", "dialog", "git", "iproute2", "openssl", "systemd-container", "zstd"],
+    "test": [*_ASSEMBLE, "age", "curl", "dialog", "git", "iproute2", "openssl", "systemd-container", "zstd"],
     "profiles": ["python3-venv"],
     "answers": ["age", "python3-venv"],
     "flash": ["python3-venv", "openssl", "zstd"],
@@ -99,6 +99,7 @@ def parser() -> argparse.ArgumentParser:
     medium.add_argument("--secrets", type=Path, metavar="FILE", help="the secrets file that goes with it")
     install = "install.yaml: install unattended, on the disk that it describes"
     medium.add_argument("--install", type=Path, metavar="FILE", help=install)
+    medium.add_argument("--network", action="store_true", help="a folder for TFTP and HTTP boot instead of an image")
     medium.add_argument("--json", action="store_true", help="print JSON")
     archive(medium)
 

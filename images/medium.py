@@ -16,7 +16,7 @@ from images import emulate, manifest, recipe
 from images.steps import layout, media, unpack
 from images.tools import Tools
 
-STEPS = 4
+STEPS, NETWORK_STEPS = 4, 3
 _ROOM_MIB = 3000
 _RECIPE = "appliance"
 
@@ -44,6 +44,21 @@ def build(image: Path, profile: HardwareProfile, brought: Brought, target: Path,
             made = media.iso(tree, esp, volume, work / "medium.iso", tools)
             made.chmod(0o600 if brought.secrets else 0o644)
             made.replace(target)
+
+
+def build_network(
+    image: Path, profile: HardwareProfile, rules: Path | None, target: Path, tools: Tools, steps: Steps
+) -> None:
+    """Make the folder from which boxes are installed over the network."""
+    with _work(target) as work:
+        with steps.step("take the slot out of the image"):
+            slot = unpack.unpack(image, manifest.load(image), layout.layout(recipe.load(_RECIPE).layout), work, tools)
+        with steps.step("put the files of the medium together"):
+            tree = media.tree(work, image, slot, profile, tools)
+        with steps.step("put together what a network serves"):
+            made = media.network(work, tree, slot, rules, work / "network", tools)
+            shutil.rmtree(target, ignore_errors=True)
+            made.rename(target)
 
 
 @contextmanager

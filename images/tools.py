@@ -17,6 +17,7 @@ from images.store import Store
 PACKAGES = (
     "cpio",
     "cryptsetup-bin",
+    "curl",
     "dosfstools",
     "e2fsprogs",
     "fdisk",

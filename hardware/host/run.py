@@ -97,17 +97,18 @@ def spawn(
     cwd: Path | None = None,
     log: Path | None = None,
     feed: bool = False,
+    source: IO[bytes] | None = None,
     grace: float = 10.0,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A program that runs beside us until the block ends; then it is asked to end, and after `grace` seconds made to.
 
     It leads a process group of its own, so that what it started ends with it. With `feed` its stdin is a pipe that the
-    caller writes and closes; without `log` its output can be read from `stdout`.
+    caller writes and closes, with `source` another program's output; without `log` its own can be read from `stdout`.
     """
     target: IO[bytes] | None = log.open("ab") if log else None
     child = subprocess.Popen(
         [str(word) for word in argv],
-        stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
+        stdin=subprocess.PIPE if feed else source or subprocess.DEVNULL,
         stdout=target or subprocess.PIPE,
         stderr=target or subprocess.STDOUT,
         env=environment(env),

@@ -53,6 +53,33 @@ def tree(work: Path, image: Path, unpacked: Unpacked, profile: HardwareProfile, 
     return top
 
 
+def network(work: Path, top: Path, slot: Unpacked, rules: Path | None, target: Path, tools: Tools) -> Path:
+    """A folder to be served by TFTP or HTTP: all but the image comes with the initrd, and the image is streamed."""
+    over = shutil.copytree(_MEDIA / "network/initrd", work / "network-over")
+    inside = over / "medium"
+    inside.mkdir()
+    for name in ("root.img", "code", "bin", "system", "start", "console", "image"):
+        (top / name).rename(inside / name)
+    shutil.copytree(_MEDIA / "network/system", inside / "system", symlinks=True, dirs_exist_ok=True)
+    shutil.copyfile(_MEDIA / "network/install.network", inside / "install.network")
+    shutil.copy(tools.path("usr/bin/curl"), inside / "bin/curl")
+    if rules:
+        shutil.copyfile(rules, inside / "install.yaml")
+    target.mkdir()
+    (inside / "image/image.raw.zst").rename(target / "image.raw.zst")
+    for name in ("vmlinuz", "initrd"):
+        (top / "boot" / name).rename(target / name)
+    _cpio(over, work / "network.cpio", tools)
+    with (target / "initrd").open("ab") as file, (work / "network.cpio").open("rb") as more:
+        file.write(bytes(-file.tell() % 4))  # where the kernel looks for a second archive
+        shutil.copyfileobj(more, file)
+    facts = slot.facts
+    arguments = f"roothash={facts['roothash']} hashoffset={facts['hashoffset']} {facts['arguments']}"
+    for name in ("boot.ipxe", "grub.cfg"):
+        (target / name).write_text((_MEDIA / "network" / name).read_text().replace("@ARGUMENTS@", arguments))
+    return target
+
+
 def copy(names: Iterable[str], target: Path) -> None:
     """Files and folders of this project, at the same paths below `target`."""
     for name in names:

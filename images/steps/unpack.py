@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,11 @@ class Unpacked:
 
     root: Path
     boot: Path
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What slot.cfg says: version, roothash, hashoffset, arguments."""
+        return dict(re.findall(r'^set (\w+)="(.*)"$', (self.boot / "slot.cfg").read_text(), re.MULTILINE))
 
 
 def unpack(image: Path, found: Manifest, table: Layout, work: Path, tools: Tools) -> Unpacked:

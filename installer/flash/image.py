@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import fcntl
+import tempfile
 from collections.abc import Generator, Iterator
-from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
 from typing import IO, cast
 from xml.etree import ElementTree
 
 from hardware.host import files
-from hardware.host.errors import refuse
+from hardware.host.errors import Refused, refuse
 from hardware.host.run import spawn
 from images import manifest
 from images.manifest import Manifest
@@ -22,23 +24,35 @@ from installer.flash.write import Block, Job
 
 RAW, MAP = ".raw.zst", ".raw.bmap"
 _PIPE = 1 << 20
+_ZSTD = bytes.fromhex("28b52ffd")  # how a compressed image begins
 
 
 @dataclass(frozen=True)
 class Image:
-    """An image in its folder. `ranges` are the bytes that hold data, first and end; all others are zeros. Its partition
-    table is in hexadecimal.
+    """An image in its folder. `ranges` are the bytes that hold data, first and end; all others are zeros.
+
+    With `url` its bytes lie there; that they are the manifest's is seen when the disk is read back.
     """
 
     folder: Path
     manifest: Manifest
     ranges: tuple[tuple[int, int], ...]
-    table: str = ""
+    url: str = ""
 
     @property
     def length(self) -> int:
         """Of the whole disk image, in bytes."""
         return self.manifest.disk_bytes
+
+    @cached_property
+    def table(self) -> str:
+        """Its first bytes, which hold its partition table, in hexadecimal."""
+        start = bytearray(table.BYTES)
+        with closing(self.blocks()) as blocks:
+            for block in takewhile(lambda one: one.at < len(start), blocks):
+                end = min(block.end, len(start))
+                start[block.at : end] = cast("memoryview", block.data)[: end - block.at]
+        return start.hex()
 
     def job(self, what: str, keep: bool = False) -> Job:
         """What is to be written; `what` says it in the mark. `keep` the data partition that the disk has."""
@@ -46,9 +60,7 @@ class Image:
 
     def blocks(self) -> Generator[Block, None, None]:
         """The pieces that hold data, from first to last. A piece stays as it is until the next but one is asked for."""
-        packed = self.folder / self.manifest.artefact(RAW)
-        with spawn(["zstd", "--quiet", "--decompress", "--stdout", packed]) as zstd:
-            stream = cast("IO[bytes]", zstd.stdout)
+        with self._stream() as stream:
             with suppress(OSError):
                 fcntl.fcntl(stream, fcntl.F_SETPIPE_SZ, _PIPE)
             room, other = memory(), memory()
@@ -61,27 +73,52 @@ class Image:
                         yield Block(first, end, room[first - at : end - at])
                     room, other = other, room  # the last piece is still in use
 
+    @contextmanager
+    def _stream(self) -> Iterator[IO[bytes]]:
+        """The bytes of the disk image, from first to last."""
+        unpack = ["zstd", "--quiet", "--decompress", "--stdout"]
+        if self.url:
+            with self._fetched() as packed, spawn(unpack, source=packed) as zstd:
+                yield cast("IO[bytes]", zstd.stdout)
+        else:
+            with spawn([*unpack, self.folder / self.manifest.artefact(RAW)]) as zstd:
+                yield cast("IO[bytes]", zstd.stdout)
 
-def load(folder: Path) -> Image:
-    """The image in a folder. Raises `Refused` when there is none, or when its files are not what the manifest says."""
+    @contextmanager
+    def _fetched(self) -> Iterator[IO[bytes]]:
+        """The compressed image from the network. Raises `Refused` with curl's reason where the block did not get it."""
+        with tempfile.TemporaryDirectory() as folder:
+            said = Path(folder) / "said"
+            fetch = ("curl", "--silent", "--show-error", "--stderr", said, "--fail", "--location")
+            with spawn([*fetch, "--tftp-blksize", "1428", self.url]) as curl:  # one Ethernet frame
+                try:
+                    yield cast("IO[bytes]", curl.stdout)
+                except Refused:
+                    if why := said.read_text(errors="replace").strip() if said.exists() else "":
+                        raise refuse(f"cannot be fetched: {why}", "look at its server", where=self.url) from None
+                    raise
+
+    def reached(self) -> Image:
+        """Itself, when its server gives it out. Raises `Refused`."""
+        if self.url:
+            with self._fetched() as stream:
+                if stream.read(len(_ZSTD)) != _ZSTD:
+                    raise refuse("is no image of Postern", "serve the whole folder", where=self.url)
+        return self
+
+
+def load(folder: Path, url: str = "") -> Image:
+    """The image in a folder, or with its bytes at `url`.
+
+    Raises `Refused` when there is none, or when its files are not what the manifest says.
+    """
     found = manifest.load(folder)
-    for ending in (RAW, MAP):
+    for ending in (MAP,) if url else (RAW, MAP):
         path = folder / found.artefact(ending)
         wanted = next(one.sha256 for one in found.artefacts if one.name == path.name)
         if not path.is_file() or files.digest(path) != wanted:
             raise refuse("is missing or not what the manifest says", "build or copy the image again", where=str(path))
-    image = Image(folder, found, _ranges((folder / found.artefact(MAP)).read_text()))
-    return replace(image, table=_start(image, table.BYTES).hex())
-
-
-def _start(image: Image, length: int) -> bytes:
-    """Its first so many bytes."""
-    start = bytearray(length)
-    with closing(image.blocks()) as blocks:
-        for block in takewhile(lambda one: one.at < length, blocks):
-            end = min(block.end, length)
-            start[block.at : end] = cast("memoryview", block.data)[: end - block.at]
-    return bytes(start)
+    return Image(folder, found, _ranges((folder / found.artefact(MAP)).read_text()), url)
 
 
 def _ranges(block_map: str) -> tuple[tuple[int, int], ...]:

@@ -33,6 +33,8 @@ def make(arguments: Namespace) -> int:
         problems += settings_problems(settings, profile, str(arguments.answers), secrets)
     if arguments.secrets and not arguments.answers:
         problems.append(Problem("--secrets", "", "goes with an answer file", "name it with --answers FILE"))
+    if arguments.network and arguments.answers:
+        problems.append(Problem("--answers", "", "does not go with --network", "put them on a volume labelled POSTERN"))
     if problems:
         raise Refused(problems)
     if os.geteuid() != 0:
@@ -40,14 +42,19 @@ def make(arguments: Namespace) -> int:
     store = Store(default_cache())
     state = archive.reached(recipe.load("appliance").suite, arguments.mirror, arguments.security_mirror)
     toolbox = tools.tools_tree(store, state)
-    target = image / "medium.iso"
-    brought = Brought(arguments.answers, arguments.secrets, arguments.install)
-    medium.build(image, profile, brought, target, toolbox, Steps(medium.STEPS))
+    if arguments.network:
+        target = image / "network"
+        medium.build_network(image, profile, arguments.install, target, toolbox, Steps(medium.NETWORK_STEPS))
+        hint = "Serve that folder by TFTP, HTTP or HTTPS, and have boxes load boot.ipxe from it; grub.cfg is for GRUB."
+    else:
+        target = image / "medium.iso"
+        brought = Brought(arguments.answers, arguments.secrets, arguments.install)
+        medium.build(image, profile, brought, target, toolbox, Steps(medium.STEPS))
+        hint = "Copied byte for byte to a stick (by dd, say), or burnt to a CD, it starts the box."
     if arguments.json:
         print(json.dumps({"path": str(target)}, indent=1))
     else:
-        print(f"{target}: installs Postern {found.version} for {profile.id}")
-        print("Copied byte for byte to a stick (by dd, say), or burnt to a CD, it starts the box.")
+        print(f"{target}: installs Postern {found.version} for {profile.id}\n{hint}")
     return 0
 
 

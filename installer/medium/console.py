@@ -30,7 +30,7 @@ class Installer(Console):
     @cached_property
     def medium(self) -> Medium:
         """Kept, for its digests take their time, and a person may come back from the list of disks."""
-        return Medium()
+        return medium(self.places)
 
     def state(self) -> State:
         return State.WELCOME
@@ -79,6 +79,11 @@ def main(words: list[str]) -> None:
         Installer(words[1] if words[1:] else "console", places).serve()
 
 
+def medium(places: Places) -> Medium:
+    """What this box was started from; the network's says where the image is."""
+    return Medium(url=places.kernel_words.get("postern.image", ""))
+
+
 def by_rules(places: Places) -> None:
     """Install by the rules, if there are any; why not is for the consoles, where a person can go on."""
     with turn(Installer("console", places).lock, RULES) as ours:
@@ -87,7 +92,7 @@ def by_rules(places: Places) -> None:
         try:
             rules = unattended.wanted(places)
             if rules:
-                unattended.install(rules, Medium(), places, _say)
+                unattended.install(rules, medium(places), places, _say)
         except (Refused, Failed) as failure:
             files.write(places.answers_problems, f"{failure}\n")
             _say(str(failure))

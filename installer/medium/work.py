@@ -43,12 +43,19 @@ class Disk:
 class Medium:
     """What is on the medium, looked at when it is asked for: the digests take their time."""
 
-    def __init__(self, folder: Path = MEDIUM) -> None:
-        self._folder, self._place = folder / "image", Here()
+    def __init__(self, folder: Path = MEDIUM, url: str = "") -> None:
+        self._folder, self._url, self._place = folder / "image", url, Here()
+
+    @property
+    def from_network(self) -> bool:
+        return bool(self._url)
 
     @cached_property
     def image(self) -> Image:
-        return image.load(self._folder)
+        if self._url:  # started from the network, which may not be there yet
+            wait = ("/usr/lib/systemd/systemd-networkd-wait-online", "--any", "--operational-state=routable")
+            run([*wait, "--timeout=60"], timeout=90, check=False)
+        return image.load(self._folder, self._url).reached()
 
     def disks(self) -> list[Disk]:
         """Every disk of this box, with what is on it and why it is refused."""

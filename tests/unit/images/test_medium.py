@@ -52,6 +52,8 @@ def test_the_slot_is_what_was_put_into_the_image(image: Path, tools: Tools, tmp_
     found = unpack.unpack(image, manifest.load(image), TABLE, tmp_path, tools)
     assert found.root.read_bytes() == ROOT
     assert sorted(path.name for path in found.boot.iterdir()) == ["initrd", "slot.cfg", "vmlinuz"]
+    (found.boot / "slot.cfg").write_text('set version="1.2.3"\nset arguments="quiet console=tty0"\n')
+    assert found.facts == {"version": "1.2.3", "arguments": "quiet console=tty0"}
 
 
 def test_an_image_that_is_not_the_manifests_is_refused(image: Path, tools: Tools, tmp_path: Path) -> None:
@@ -74,10 +76,11 @@ def test_the_initrd_has_what_the_mediums_file_wants_of_it() -> None:
     """It is read in by an `init` that was written for a disk's, among the few programs that a disk's takes."""
     initrd = IMAGES / "elements/initrd"
     packed = (initrd / "post-install.d/50-initrd").read_text()
-    scripts = [(folder / "storage").read_text() for folder in (initrd, IMAGES / "media/initrd")]
-    own, ours = (set(re.findall(r"^(\w+)\(\) \{", script, re.MULTILINE)) for script in scripts)
+    folders = (initrd, IMAGES / "media/initrd", IMAGES / "media/network/initrd")
+    scripts = [(folder / "storage").read_text() for folder in folders]
     called = set(re.findall(r"^\w+$", (initrd / "init").read_text(), re.MULTILINE))
-    assert called & own == called & ours == {"find_root", "mount_data"}
-    for name in ("blkid", "cat", "cp", "losetup", "mkdir", "modprobe", "mount", "sort", "usleep", "xargs"):
-        assert re.search(rf"\b{name}\b", scripts[1])
+    for script in scripts:
+        assert called & set(re.findall(r"^(\w+)\(\) \{", script, re.MULTILINE)) == {"find_root", "mount_data"}
+    for name in ("blkid", "cat", "cp", "losetup", "mkdir", "modprobe", "mount", "rm", "sort", "usleep", "xargs"):
+        assert re.search(rf"\b{name}\b", "".join(scripts[1:]))
         assert re.search(rf"\b{name}\b", packed)

@@ -12,9 +12,11 @@ from hardware.host import documents
 from hardware.host.disks import Device
 from hardware.host.errors import Refused
 from installer.flash.earlier import Earlier
+from installer.flash.order import Shown
 from installer.flash.target import Target
-from installer.medium import rules
+from installer.medium import rules, unattended
 from installer.medium.rules import DiskRules, Finish, Rules
+from installer.medium.work import Disk, Medium
 
 GB = 10**9
 
@@ -123,3 +125,12 @@ def ruled(said: str) -> Rules:
 
 def test_a_box_starts_again_unless_it_is_told_otherwise() -> None:
     assert documents.parse("format: 1\ndisk: {bus: sata}\n", "install.yaml", Rules).finish is Finish.REBOOT
+
+
+@pytest.mark.parametrize(
+    ("label", "url", "refused"), [("boot-a", "http://h/i", 1), ("old", "http://h/i", 0), ("boot-a", "", 0)]
+)
+def test_the_network_installs_a_box_but_once(label: str, url: str, refused: int) -> None:
+    device = Device("/dev/sda", children=(Device("/dev/sda3", kind="part", label=label),))
+    found = Disk(Target(Path("/dev/sda"), device), Shown("/dev/sda", "", "", 0, "", "", ()))
+    assert len(unattended.once(found, Medium(url=url))) == refused
