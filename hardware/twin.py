@@ -85,12 +85,15 @@ class Forward:
 @dataclass(frozen=True)
 class UserNet:
     """A network inside QEMU. `host` is the host's address in it, with its prefix length; the guest's packets to that
-    address go to the host's 127.0.0.1, unless `restricted`. Forwards always work."""
+    address go to the host's 127.0.0.1, unless `restricted`. Forwards always work. Its DHCP server names `bootfile`,
+    an address or a file of the folder `tftp`, which that host serves."""
 
     host: IPv4Interface
     guest: IPv4Address
     forwards: tuple[Forward, ...] = ()
     restricted: bool = False
+    tftp: Path | None = None
+    bootfile: str = ""
 
 
 @dataclass(frozen=True)
@@ -173,6 +176,7 @@ class TwinOptions:
     qmp: Path | None = None
     credentials: tuple[tuple[str, Path], ...] = ()  # systemd credentials: name, file
     accelerator: Accelerator = Accelerator.TCG
+    from_network: bool = False  # port1 starts the box, by the iPXE that QEMU has in a card's ROM
     dmi: Dmi | None = None
     memory_mib: int | None = None
     cpus: int | None = None
@@ -274,7 +278,7 @@ def _disks(profile: HardwareProfile, options: TwinOptions) -> Iterator[str]:
     machine, bus = profile.twin.machine, profile.twin.disk.bus
     channels = _channels(machine)
     yield from _blockdev("disk", options.disk, options.cache)
-    place = int(any(drive.first for drive in options.drives))
+    place = int(options.from_network or any(drive.first for drive in options.drives))
     yield from ("-device", f"{_disk_device(machine, bus, 'disk', DISK_SLOT, channels)},bootindex={place}")
     if any(drive.bus is DriveBus.USB for drive in options.drives):
         yield from ("-device", f"qemu-xhci,id=usb,{_at(machine, _USB)}")
@@ -347,7 +351,8 @@ def _ports(profile: HardwareProfile, options: TwinOptions) -> Iterator[str]:
             place = f"bus=bus{bus},addr={slot}"
         yield from ("-netdev", _netdev(f"port{number}", link))
         mac = mac_address(profile, number, options.unit)
-        yield from ("-device", f"{nics.model},netdev=port{number},mac={mac},{place},romfile=")
+        start = "bootindex=0" if options.from_network and number == 1 else "romfile="
+        yield from ("-device", f"{nics.model},netdev=port{number},mac={mac},{place},{start}")
 
 
 def _own_net(number: int) -> UserNet:
@@ -356,13 +361,14 @@ def _own_net(number: int) -> UserNet:
 
 def _netdev(name: str, link: PortLink) -> str:
     match link:
-        case UserNet(host, guest, forwards, restricted):
+        case UserNet(host, guest, forwards, restricted, tftp, bootfile):
             # QEMU's own choices for DHCP and DNS assume a large network and the host at .2.
             spare = next(address for address in host.network.hosts() if address not in (host.ip, guest))
             doors = [f",hostfwd=tcp:127.0.0.1:{door.host_port}-{guest}:{door.guest_port}" for door in forwards]
             return (
                 f"user,id={name},ipv6=off,net={host.network},host={host.ip},dns={spare},dhcpstart={guest},"
                 f"restrict={'on' if restricted else 'off'}{''.join(doors)}"
+                f"{f',tftp={_text(tftp)}' if tftp else ''}{f',bootfile={_text(bootfile)}' if bootfile else ''}"
             )
         case Datagrams(local, remote):
             return (

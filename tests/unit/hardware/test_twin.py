@@ -15,6 +15,7 @@ from hardware import profile as profiles
 from hardware.parts import Binding, Dmi, Firmware
 from hardware.profile import HardwareProfile
 from hardware.twin import (
+    FACTORY_NET,
     Accelerator,
     Cache,
     Datagrams,
@@ -195,8 +196,17 @@ def test_ovmf_goes_with_uefi(name: str, ovmf: Ovmf | None) -> None:
         arguments(profiles.load(name), replace(PLAIN, ovmf=ovmf))
 
 
-def test_a_medium_starts_the_box_before_its_disk() -> None:
+def test_a_medium_or_the_network_starts_the_box_before_its_disk() -> None:
     stick = Drive(ImageFile(Path("medium.iso")), DriveBus.USB, first=True)
     built = arguments(profiles.load("vm-bios"), replace(PLAIN, drives=(stick,)))
     assert device(built, "virtio-blk-pci")[0].endswith(",bootindex=1")
     assert device(built, "usb-storage")[0].endswith(",bootindex=0")
+
+    net = replace(FACTORY_NET, tftp=Path("/srv/a,b"), bootfile="boot.ipxe")
+    built = arguments(profiles.load("vm-bios"), replace(PLAIN, ports=(net,), from_network=True))
+    assert values(built, "-netdev")[0].endswith(",tftp=/srv/a,,b,bootfile=boot.ipxe")
+    port1, *others = device(built, "virtio-net-pci")
+    assert port1.endswith(",bootindex=0")
+    assert "romfile" not in port1
+    assert all(nic.endswith(",romfile=") for nic in others)
+    assert device(built, "virtio-blk-pci")[0].endswith(",bootindex=1")
