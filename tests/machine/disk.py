@@ -71,4 +71,8 @@ def listing(tools: Tools, raw: Path, folder: str) -> str:
     """What a folder of the data partition holds; the box made the partition. `raw` is a raw image."""
     table = tools.run("sfdisk", "--dump", raw)
     start = next(int(hit[1]) for row in table.splitlines() if (hit := re.search(r"start= *(\d+).*name=.data", row)))
-    return tools.run("debugfs", "-R", f"ls -p {folder}", f"{raw}?offset={start * 512}")
+    partition = f"{raw}?offset={start * 512}"
+    # Its power was cut: the newest may be in the journal alone. That is replayed, whatever e2fsck, which cannot open a
+    # file at an offset twice, says at its end.
+    run.run(tools.command("e2fsck", "-p", "-E", "journal_only", partition), check=False)
+    return tools.run("debugfs", "-R", f"ls -p {folder}", partition)
