@@ -119,6 +119,8 @@ def test_after_setup_each_port_lets_in_what_it_allows(gateway: Lab, peers: Peers
         (gateway.inside, INSIDE_BOX),
         (gateway.desk, DESK_BOX),
     ]
+    # An address of IPv6 is in use only after nobody else has claimed it.
+    until(lambda: gateway.outside.answers("2001:db8:1::10", 25), "IPv6", gateway.box.tail)
     assert scans(peers, wanted) == [
         {"25/tcp"},
         {"25/tcp"},
