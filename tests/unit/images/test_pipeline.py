@@ -62,7 +62,7 @@ def test_one_build_of_an_image_at_a_time(plan: Plan, cache: Path) -> None:
 
 @pytest.mark.parametrize(
     ("script", "error"),
-    [("exit 100", Refused), ("kill -INT $PPID; exit 1", KeyboardInterrupt)],
+    [("exit 100", Refused), ("sleep 1; kill -INT $PPID; exit 1", KeyboardInterrupt)],
     ids=["a failure", "Ctrl-C"],
 )
 def test_nothing_half_made_stays(plan: Plan, cache: Path, fake: Fake, script: str, error: type[BaseException]) -> None:
