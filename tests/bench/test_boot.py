@@ -20,8 +20,8 @@ from images.store import Store
 from images.tools import Tools
 from tests.bench.conftest import Figure
 from tests.machine.mail import free_port, greets
-from tests.machine.test_setup import ANSWERS, SECRETS
 from tests.machine.twin import LOGIN, NET, Box
+from tests.machine.walks import ANSWERS, SECRETS
 
 RUNS = 3
 # The peer: what Debian itself would boot for the same service, its network set as ours is.

@@ -11,8 +11,8 @@ from hardware.twin import FACTORY_NET, ImageFile
 from images.steps import boot
 from tests.machine.conftest import MakeBox
 from tests.machine.disk import NO_CHECK, TABLE, copy_slot_a_to_b, filled_stick, flip
-from tests.machine.test_setup import ANSWERS, SECRETS
 from tests.machine.twin import LOGIN, PASSWORD, USB, WELCOME
+from tests.machine.walks import ANSWERS, SECRETS
 
 BLOCK = 4096
 

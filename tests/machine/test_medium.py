@@ -28,8 +28,8 @@ from installer.flash import receipt
 from tests.machine.conftest import MakeBox
 from tests.machine.disk import NO_CHECK, TABLE
 from tests.machine.screen import ENTER, ESCAPE, Screen
-from tests.machine.test_setup import ANSWERS, SECRETS
 from tests.machine.twin import LOGIN, NET, WELCOME, Box, Line
+from tests.machine.walks import ANSWERS, SECRETS
 
 Make = Callable[[str, Brought], Path]
 

@@ -22,8 +22,8 @@ from images.tools import Tools
 from tests.machine.conftest import MakeBox
 from tests.machine.disk import NO_CHECK, TABLE
 from tests.machine.mail import Server, free_port, greets, message, wait_for
-from tests.machine.test_setup import ANSWERS, SECRETS
 from tests.machine.twin import LOGIN, NET
+from tests.machine.walks import ANSWERS, SECRETS
 from tests.peers import Peers, inside
 
 CUTS = 10
