@@ -71,7 +71,7 @@ class Sender(threading.Thread):
 
 def least(cut: int) -> int:
     """After how many messages the power goes: another moment each time."""
-    return 10 + 2 * cut
+    return 10 + 5 * cut
 
 
 def enough(senders: list[Sender], cut: int) -> bool:
