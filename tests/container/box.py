@@ -106,8 +106,15 @@ class Box:
             return ""
 
     def journal(self, *words: str) -> str:
-        """What journalctl says; with `--grep` it may be nothing, which is status 1."""
-        return self.run("journalctl", "--no-pager", "--output=short-precise", *words, check=False).stdout
+        """What journalctl says."""
+        return self.run("journalctl", "--no-pager", "--output=short-precise", *words).stdout
+
+    def lines_with(self, unit: str, pattern: str) -> str:
+        """What a unit has said that matches; it may be nothing, which to journalctl is status 1."""
+        words = ("--no-pager", "--output=short-precise", "-u", unit, f"--grep={pattern}")
+        done = self.run("journalctl", *words, check=False)
+        assert done.status == 0 or (done.status, done.stderr) == (1, ""), done.stderr
+        return done.stdout
 
     def tail(self) -> str:
         """The last that the box had to say."""

@@ -413,7 +413,9 @@ def test_what_a_rule_may_not_do(server: Server) -> None:
     assert len(_left(server, "for many")) == 0
     for word in ("reject", "ereject", "enotify"):
         put = ("doveadm", "sieve", "put", "-u", "ann@example.com", "mine")
-        assert server.box.run(*put, stdin=f'require "{word}";', check=False).status != 0
+        refused = server.box.run(*put, stdin=f'require "{word}";', check=False)
+        assert refused.status != 0
+        assert word in refused.stderr
     script = "import socket; socket.create_connection(('127.0.0.1', 10028), 5)"
     as_other = ("setpriv", "--reuid", "33", "--clear-groups", "python3", "-I", "-c", script)
     assert "refused" in server.box.run(*as_other, check=False).stderr

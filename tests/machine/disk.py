@@ -68,11 +68,14 @@ def from_stick(tools: Tools, stick: ImageFile, name: str) -> str:
 
 
 def listing(tools: Tools, raw: Path, folder: str) -> str:
-    """What a folder of the data partition holds; the box made the partition. `raw` is a raw image."""
+    """What a folder of the data partition holds, nothing where there is none; the box made the partition. `raw` is a
+    raw image.
+    """
     table = tools.run("sfdisk", "--dump", raw)
     start = next(int(hit[1]) for row in table.splitlines() if (hit := re.search(r"start= *(\d+).*name=.data", row)))
     partition = f"{raw}?offset={start * 512}"
-    # Its power was cut: the newest may be in the journal alone. That is replayed, whatever e2fsck, which cannot open a
-    # file at an offset twice, says at its end.
+    # Its power was cut: the newest may be in the journal alone, and what of that was written is of no use by itself.
+    # e2fsck cannot open a file at an offset twice, and says so after it has replayed the journal.
     run.run(tools.command("e2fsck", "-p", "-E", "journal_only", partition), check=False)
+    assert "lost+found" in tools.run("debugfs", "-R", "ls -p /", partition), "the data partition cannot be read"
     return tools.run("debugfs", "-R", f"ls -p {folder}", partition)
