@@ -14,6 +14,7 @@ from hardware.host.log import Steps
 from hardware.profile import HardwareProfile
 from images import emulate, manifest, recipe
 from images.steps import layout, media, unpack
+from images.steps.unpack import Unpacked
 from images.tools import Tools
 
 STEPS, NETWORK_STEPS = 4, 3
@@ -33,10 +34,7 @@ class Brought:
 def build(image: Path, profile: HardwareProfile, brought: Brought, target: Path, tools: Tools, steps: Steps) -> None:
     """Make the medium of the image in the folder `image`. Nothing appears under its final name before it is whole."""
     with _work(target) as work:
-        with steps.step("take the slot out of the image"):
-            slot = unpack.unpack(image, manifest.load(image), layout.layout(recipe.load(_RECIPE).layout), work, tools)
-        with steps.step("put the files of the medium together"):
-            tree = media.tree(work, image, slot, profile, tools)
+        _, tree = _files(image, profile, work, tools, steps)
         with steps.step("make the boot loaders"):
             esp = media.loaders(work, tree, tools)
         with steps.step("write the image of the medium"):
@@ -51,14 +49,19 @@ def build_network(
 ) -> None:
     """Make the folder from which boxes are installed over the network."""
     with _work(target) as work:
-        with steps.step("take the slot out of the image"):
-            slot = unpack.unpack(image, manifest.load(image), layout.layout(recipe.load(_RECIPE).layout), work, tools)
-        with steps.step("put the files of the medium together"):
-            tree = media.tree(work, image, slot, profile, tools)
+        slot, tree = _files(image, profile, work, tools, steps)
         with steps.step("put together what a network serves"):
             made = media.network(work, tree, slot, rules, work / "network", tools)
             shutil.rmtree(target, ignore_errors=True)
             made.rename(target)
+
+
+def _files(image: Path, profile: HardwareProfile, work: Path, tools: Tools, steps: Steps) -> tuple[Unpacked, Path]:
+    """The image's slot, and the folder of all that every medium of it has."""
+    with steps.step("take the slot out of the image"):
+        slot = unpack.unpack(image, manifest.load(image), layout.layout(recipe.load(_RECIPE).layout), work, tools)
+    with steps.step("put the files of the medium together"):
+        return slot, media.tree(work, image, slot, profile, tools)
 
 
 @contextmanager
