@@ -62,7 +62,7 @@ def network(work: Path, top: Path, slot: Unpacked, rules: Path | None, target: P
         (top / name).rename(inside / name)
     shutil.copytree(_MEDIA / "network/system", inside / "system", symlinks=True, dirs_exist_ok=True)
     shutil.copyfile(_MEDIA / "network/install.network", inside / "install.network")
-    shutil.copy(tools.path("usr/bin/curl"), inside / "bin/curl")
+    shutil.copy(tools.path("usr/bin/curl"), inside / "bin/curl")  # the root has its library, for ClamAV
     if rules:
         shutil.copyfile(rules, inside / "install.yaml")
     target.mkdir()

@@ -52,7 +52,7 @@ class Medium:
 
     @cached_property
     def image(self) -> Image:
-        if self._url:  # started from the network, which may not be there yet
+        if self._url:  # the network may not be there yet; if it never is, `reached` says what is not
             wait = ("/usr/lib/systemd/systemd-networkd-wait-online", "--any", "--operational-state=routable")
             run([*wait, "--timeout=60"], timeout=90, check=False)
         return image.load(self._folder, self._url).reached()

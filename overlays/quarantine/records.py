@@ -49,7 +49,8 @@ class Records:
             connection.close()
 
     def begin(self, name: str, mark: str) -> int | None:
-        """Remember that this mailbox gets the message with this mark. It is said before it is filed.
+        """Remember, also over a loss of power, that this mailbox gets the message with this mark. It is said before it
+        is filed.
 
         How long ago it was said before [s]: nobody knows whether the message is there. None when it is the first time.
         """
