@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.container.box import until
-from tests.container.faults import Fault, Sending, absences, deaths, emptied, require_each_once, state
+from tests.container.faults import Fault, Sending, absences, deaths, emptied, require_each_once, state, undisturbed
 from tests.container.lab import ANSWERS, TRUSTED, Lab, lab
 from tests.container.load import Letter, Load
 from tests.container.malformed import EICAR
@@ -36,6 +36,7 @@ def busy(root: Path, peers: Peers) -> Iterator[Lab]:
     """A box that filters, on a disk that can get full."""
     with lab(root, peers, FILTERING, "lo", DISK_MIB) as made:
         until(lambda: dns(made) == "answers", "DNS", lambda: dns(made))
+        undisturbed(made.box)
         yield made
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.container.box import Box, until
 from tests.container.bridged import SERVER, Bridged, bridged
 from tests.container.client import Client
-from tests.container.faults import Sending, absences, deaths, emptied, require_each_once, state
+from tests.container.faults import Sending, absences, deaths, emptied, require_each_once, state, undisturbed
 from tests.container.lab import OUTSIDE_BOX
 from tests.container.load import Letter, Load
 from tests.container.malformed import EICAR
@@ -31,12 +31,14 @@ _VERDICT = re.compile(rb"^X-Postern-Verdict: (\w+)\r?$", re.MULTILINE)
 @pytest.fixture(scope="module")
 def server(root: Path, peers: Peers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with serving(root, peers, tmp_path_factory.mktemp("server"), "ls") as made:
+        undisturbed(made.box)
         yield made
 
 
 @pytest.fixture(scope="module")
 def wire(root: Path, peers: Peers) -> Iterator[Bridged]:
     with bridged(root, peers, "lt", fail="closed", third="drop") as made:
+        undisturbed(made.box)
         yield made
 
 
@@ -91,7 +93,7 @@ def test_transparent_mode(wire: Bridged) -> None:
     until(lambda: emptied(wire.box), "an empty queue", wire.box.tail)
     passed = []
     for message in wire.hosts.server.received():
-        assert _VERDICT.findall(message.content) == [b"clean"]
+        assert _VERDICT.findall(message.content) == [b"clean"], message
         passed += [(int(*_NUMBER.findall(message.content)), one) for one in message.recipients]
     spam = list(kept(wire.box, ".Quarantine/", b"spam"))
     assert {number % 10 for number, _ in spam} == set(SPAMS)
