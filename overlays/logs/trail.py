@@ -37,7 +37,9 @@ _RULE = re.compile(
 _AGENT = re.compile(r"id=([0-9A-Za-z.]*) score=(\S+) way=(\w+) kind=(\w+) owner=<(.*?)> to=<(.*)> said=(.*)")
 _STORED = re.compile(r"lmtp\((\S+?)\)<\d+><[^>]*>: sieve: msgid=<?(.*?)>?: (.*)")
 _VERDICT = re.compile(r"\(?\w+\)? <\w+>; lua; decide\.lua:\d+: verdict (\{.*\})")
-_PROXY = re.compile(r"([0-9a-f]{10}): (?:(incoming|outgoing) from (\S+) to (\S+)|([0-9a-f]{10}\.\d+): (\{.*\}))")
+_PROXY = re.compile(
+    r"([0-9a-f]{10}): (?:(incoming|outgoing) from (\S+) to ([^\s;]+)(?:; )?)?(?:([0-9a-f]{10}\.\d+): (\{.*\}))?"
+)
 _FATES = {
     "sent": Disposition.DELIVERED,
     "deferred": Disposition.DEFERRED,
@@ -93,7 +95,7 @@ class Trail:
                 if (match := _STORED.fullmatch(entry.text)) and (message := self._by_message_id.get(match[2])):
                     message.steps.append(Step(entry.time, Stage.STORE, match[3], match[1]))
             case "postern-proxy":
-                if match := _PROXY.fullmatch(entry.text):
+                if match := _PROXY.match(entry.text):
                     self._proxy(entry, match)
 
     def unfinished(self) -> Iterator[Message]:
@@ -238,6 +240,7 @@ class Trail:
         session, direction, client, server, number, text = match.groups()
         if direction:
             _keep(self._wires, session, (direction, client, server))
+        if not number:
             return
         facts = _object(text)
         direction, client, server = self._wires.get(session, ("", "", ""))

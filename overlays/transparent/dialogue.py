@@ -30,7 +30,11 @@ _LATER = 4  # the first digit of a reply that says neither yes nor no
 
 
 class Over(Exception):
-    """The session has come to its end."""
+    """The session has come to its end, and this is the last that the client hears."""
+
+    def __init__(self, last: bytes = b"") -> None:
+        super().__init__()
+        self.last = last
 
 
 class Dialogue:
@@ -74,8 +78,8 @@ class Dialogue:
             await self._greet()
             while not self._leaving:
                 await self._turn()
-        except Over:
-            last = b""
+        except Over as over:
+            last = over.last
         except Gone:
             self._note("the client has closed")
             last = b""
@@ -87,10 +91,7 @@ class Dialogue:
         except Interrupted:
             pass
         finally:
-            if last:
-                with suppress(Gone, TimeoutError):
-                    await self._tell(last)
-            self._client.close()
+            self._client.close(last)
             if self._connected:
                 self._connected.wire.close()
             if self._past:
@@ -128,17 +129,16 @@ class Dialogue:
 
     async def _repeat(self, reply: Reply) -> Reply:
         """Tell the client what the server said."""
-        await self._tell(reply.raw)
         if reply.code == 421:
-            raise Over
+            raise Over(reply.raw)
+        await self._tell(reply.raw)
         return reply
 
     async def _refuse(self, code: int, text: str) -> None:
         """A reply of our own to what the server is not asked."""
         self._mistakes += 1
         if self._mistakes > self._limits.mistakes:
-            await self._tell(own(421, "4.7.0 Too many errors"))
-            raise Over
+            raise Over(own(421, "4.7.0 Too many errors"))
         await self._tell(own(code, text))
 
     # The commands
@@ -230,18 +230,17 @@ class Dialogue:
 
     async def _quit(self, command: Command) -> None:
         try:
-            await self._repeat(await self._server.ask(command.line))
+            last = (await self._server.ask(command.line)).raw
         except ServerGone:
-            await self._tell(own(221, "2.0.0 Bye"))
-        raise Over
+            last = own(221, "2.0.0 Bye")
+        raise Over(last)
 
     async def _bdat(self, command: Command) -> None:
         """Refused; and what it announces is thrown away, for a message's content must not be read as commands."""
         count = command.rest.split()[0] if command.rest else b""
         left = int(count) if count.isdigit() and len(count) < 20 else -1
         if not 0 <= left <= self._limits.message_bytes:
-            await self._tell(own(421, "4.7.0 BDAT is not supported"))
-            raise Over
+            raise Over(own(421, "4.7.0 BDAT is not supported"))
         while left:
             left -= len(await self._client.some(self._limits.data_block, left))
         await self._refuse(502, "5.5.1 BDAT is not supported")
@@ -283,8 +282,7 @@ class Dialogue:
     async def _terminate(self, command: Command) -> None:
         """Encrypt both sides, the server's where it can. The client's is offered whether the server can or not."""
         if self._client.pending:  # sent before it was encrypted, to be taken for what came after
-            await self._tell(own(421, "4.7.0 Nothing may follow STARTTLS"))
-            raise Over
+            raise Over(own(421, "4.7.0 Nothing may follow STARTTLS"))
         self._client.hold()
         context = self._rules.towards_server if self._server.offers_starttls else None
         if context and (await self._server.ask(command.line)).code == 220:
@@ -309,12 +307,12 @@ class Dialogue:
         self._busy = True
         try:
             answer = await message.pass_on()
+            if answer.startswith(b"421"):
+                raise Over(answer)
             await self._tell(answer)
         finally:
             self._busy = False
         self._envelope = None
-        if answer.startswith(b"421"):
-            raise Over
         return None
 
     _HANDLERS = {  # noqa: RUF012 - never changed

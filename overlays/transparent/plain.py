@@ -42,14 +42,15 @@ class Plain(asyncio.Transport):
             self._loop.remove_reader(self._number)
             self._reads = False
 
-    def write(self, data: Octets) -> None:
-        """Write what there is room for. The protocol is told to wait until the rest is written, too."""
+    def write(self, data: Octets, *, more: bool = False) -> None:
+        """Write what there is room for. The protocol is told to wait until the rest is written, too. With `more`, what
+        comes next (the end, too) is to share a packet with it."""
         if self._number < 0:
             return
         if self._left:
             self._left += data
             return
-        sent = self._send(data)
+        sent = self._send(data, socket.MSG_MORE if more else 0)
         if sent < len(data):
             self._left = bytes(data[sent:])
             self._loop.add_writer(self._number, self._write_on)
@@ -98,10 +99,10 @@ class Plain(asyncio.Transport):
         if not self._protocol.eof_received():
             self.close()
 
-    def _send(self, octets: Octets) -> int:
+    def _send(self, octets: Octets, flags: int = 0) -> int:
         """How much of it the kernel took."""
         try:
-            return self._line.send(octets)
+            return self._line.send(octets, flags)
         except BlockingIOError:
             return 0
         except OSError as error:

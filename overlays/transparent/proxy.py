@@ -44,6 +44,7 @@ _TRANSPARENT: dict[int, tuple[int, int]] = {
     socket.AF_INET: (socket.SOL_IP, 19),
     socket.AF_INET6: (socket.IPPROTO_IPV6, 75),
 }  # linux/in.h, in6.h
+_PORT_WITH_PEER = 24  # IP_BIND_ADDRESS_NO_PORT of linux/in.h, for both families
 _TRIES = 4  # until a server that does not answer is taken for down: about half a minute
 _RESTING = 1.0  # seconds without new connections, where there is no room for one
 _LEAVING = 20.0  # what messages under way have when we stop
@@ -73,6 +74,23 @@ class Configuration(Frozen):
         if not self.filter:
             return Unfiltered()
         return Scanner(self.name, self.spam, self.outgoing_spam, self.subject_tag)
+
+
+class Notes:
+    """What the journal gets of a session. How it began stands in the first line: most sessions need no other."""
+
+    def __init__(self, number: str, beginning: str) -> None:
+        self._number = number
+        self._beginning = beginning
+
+    def tell(self, text: str) -> None:
+        log.info("%s: %s", self._number, f"{self._beginning}; {text}" if self._beginning else text)
+        self._beginning = ""
+
+    def close(self) -> None:
+        """The end, whether something was told or not."""
+        if self._beginning:
+            log.info("%s: %s", self._number, self._beginning)
 
 
 class Proxy:
@@ -133,11 +151,12 @@ class Proxy:
         busy = len(self._sessions) >= self._most
         if busy or self._clients[client[0]] >= self._configuration.sessions_per_client:
             log.warning("%s: turned away, too many sessions", client[0])
-            wire.refuse(own(421, "4.7.0 Too many sessions, please try again later"))
+            wire.close(own(421, "4.7.0 Too many sessions, please try again later"))
             return
         number = secrets.token_hex(5)
         starttls = self._configuration.servers.get(meant[0], self._configuration.outgoing_starttls)
         way = direction.of_connection(meant[0], self._configuration.servers)
+        note = Notes(number, f"{way} from {client[0]} to {meant[0]}")
         dialogue = Dialogue(
             wire,
             client[0],
@@ -147,22 +166,22 @@ class Proxy:
             _SPOOL,
             number,
             self._limits,
-            lambda text: log.info("%s: %s", number, text),
-            self._past(client[0], way, number),
+            note.tell,
+            self._past(client[0], way, note),
         )
-        log.info("%s: %s from %s to %s", number, way, client[0], meant[0])
         task = asyncio.get_running_loop().create_task(dialogue.run())
         self._sessions[task] = dialogue
         self._clients[client[0]] += 1
-        task.add_done_callback(lambda done: self._end(done, client[0]))
+        task.add_done_callback(lambda done: self._end(done, client[0], note))
 
-    def _past(self, client: str, way: Direction, number: str) -> Past | None:
+    def _past(self, client: str, way: Direction, note: Notes) -> Past | None:
         """Of a stranger who comes to a protected server. The servers are none, nor is who leaves by the box."""
         if not self._configuration.reputation or way is not Direction.INCOMING or client in self._configuration.servers:
             return None
-        return Past(client, lambda text: log.info("%s: %s", number, text))
+        return Past(client, note.tell)
 
-    def _end(self, task: asyncio.Task[None], client: str) -> None:
+    def _end(self, task: asyncio.Task[None], client: str, note: Notes) -> None:
+        note.close()
         del self._sessions[task]
         self._clients[client] -= 1
         if not self._clients[client]:
@@ -195,6 +214,8 @@ def _other_half(client: Address, meant: Address) -> Wire:
     made = _transparent(socket.AF_INET6 if ":" in client[0] else socket.AF_INET)
     try:
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, _TRIES)
+        # A client has as many connections to each server as there are ports, not to all servers together.
+        made.setsockopt(socket.SOL_IP, _PORT_WITH_PEER, 1)
         made.bind((client[0], 0))
         with suppress(BlockingIOError):
             made.connect(meant)

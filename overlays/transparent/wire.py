@@ -12,7 +12,7 @@ from typing import cast
 from overlays.transparent.plain import Plain
 
 _ROOM = 64 * 1024  # what one side may have sent before it is asked to wait; twice that is the most we ever hold
-_LOOK = 60.0  # seconds after which a wait is looked at, whether it is over or not
+_LOOK = 60.0  # seconds after which a wait is looked at, whether it is over or not; the longest after a session
 
 
 class Gone(Exception):
@@ -163,14 +163,17 @@ class Wire(asyncio.Protocol):
             if self._transport.can_write_eof():
                 self._transport.write_eof()
 
-    def close(self) -> None:
-        """Close once all that was sent is on its way."""
+    def close(self, last: bytes = b"") -> None:
+        """Say one last thing, and close once all that was sent is on its way; at the latest after a while, for whoever
+        does not read would have us wait for ever."""
+        if last and not self._broken:
+            if isinstance(self._transport, Plain):
+                self._transport.write(last, more=True)
+            else:
+                self._transport.write(last)
         self._transport.close()
-
-    def refuse(self, octets: bytes) -> None:
-        """Say one thing, and close."""
-        self._transport.write(octets)
-        self.close()
+        if self._full:
+            self._loop.call_later(_LOOK, self._transport.abort)
 
     def abort(self) -> None:
         """Close at once."""

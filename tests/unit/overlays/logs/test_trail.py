@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from overlays.header import plain
 from overlays.logs.journal import Entry
 from overlays.logs.message import Disposition, Fate, Message, Stage
@@ -214,10 +216,11 @@ def test_what_a_stranger_writes_cannot_pose_as_the_rest() -> None:
     assert (message.client, message.origin, message.subject) == (CLIENT, "", forged)
 
 
-def test_what_the_proxy_read_along() -> None:
+@pytest.mark.parametrize("told_before", ["", "; reputation is not known: no answer", "; 0123456789.0: {}"])
+def test_what_the_proxy_read_along(told_before: str) -> None:
+    """How a session began stands in the first line of it, with a message or with whatever else there was to tell."""
     journal = Journal()
-    number = "0123456789.1"
-    journal.says("postern-proxy", "0123456789: incoming from 192.0.2.77 to 192.0.2.25")
+    number, begun = "0123456789.1", "0123456789: incoming from 192.0.2.77 to 192.0.2.25"
     journal.says("rspamd", verdict(number, "spam"))
     facts = {
         "from": "eve@example.net",
@@ -226,9 +229,14 @@ def test_what_the_proxy_read_along() -> None:
         "subject": "s",
         "fate": "quarantine",
     }
-    journal.says("postern-proxy", f"0123456789: {number}: {json.dumps(facts | {'answer': '250 2.0.0 OK'})}")
+    told = f"{number}: {json.dumps(facts | {'answer': '250 2.0.0 OK'})}"
+    if told_before:
+        journal.says("postern-proxy", begun + told_before)
+        journal.says("postern-proxy", f"0123456789: {told}")
+    else:
+        journal.says("postern-proxy", f"{begun}; {told}")
     assert journal.told == [(number, "ann@example.com", Disposition.QUARANTINED, "spam")]
-    assert "read along to [192.0.2.25] (incoming)" in journal.done[0].steps[0].text
+    assert "[192.0.2.77], read along to [192.0.2.25] (incoming)" in journal.done[-1].steps[0].text
 
 
 def test_nothing_grows_without_end() -> None:
