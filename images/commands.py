@@ -115,7 +115,7 @@ def test(arguments: Namespace) -> int:
     command += [f"-k{arguments.only}"] if arguments.only else []
     command += [f"--mirror={arguments.mirror}"] if arguments.mirror else []
     command += [f"--security-mirror={arguments.security_mirror}"] if arguments.security_mirror else []
-    kept = {name: value for name in ("CI", "NO_COLOR") if (value := os.environ.get(name))}
+    kept = {name: value for name in ("CI", "NO_COLOR", "POSTERN_GOLDEN") if (value := os.environ.get(name))}
     # Linters and diskimage-builder are programs of this environment.
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     return run.attach(command, env=kept | {"PATH": path, "PYTHONDONTWRITEBYTECODE": "1"}).status
