@@ -9,6 +9,7 @@ What the real box gets from its initrd and its kernel is stood in for here, each
 - The machine id is kept on /var and handed over, as the initrd does.
 - `postern.profile` comes as a credential: a container has no kernel command line of its own.
 - port1, port2 ... are veth pairs: names by hardware are the machine lane's business.
+- What Rspamd compiles at its first start (ten seconds of a processor) is handed to the boxes after it.
 """
 
 from __future__ import annotations
@@ -24,12 +25,15 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from hardware.host import run
+from hardware.host.files import default_cache
 from hardware.host.run import Completed
+from images.store import Store
 from tests.container.network import Segment, abandoned
 
 PROFILE = "vm-uefi"
 PATIENCE = 60.0
 _MEMORY = Path("/dev/shm")
+_COMPILED = "lib/rspamd"  # in /var; each file has the name of what it was made of, and Rspamd makes what is missing
 
 # systemd in the container wants the unified control groups, which some hosts lack: the mount namespace gets them.
 # Each box has a group of its own there, or two of them would share one. $1 names it, $2 is /var, the rest the command.
@@ -208,14 +212,27 @@ def box(
             options = f"size={size}m,mode=0755,nosuid,nodev,noexec"
             run.run(["mount", "-t", "tmpfs", "-o", options, "postern", folder / "var" / space])
     made = kind(tree, segments, folder)
+    store = Store(default_cache())
+    if (compiled := store.newest("hyperscan")) and not disk_mib and kind is Box:
+        run.run(["cp", "-a", f"{compiled}/.", folder / "var/lib"])
     try:
         yield made
     finally:
         made.stop()
+        if any((made.var / _COMPILED).glob("*.hsmp")):
+            store.made("hyperscan", tree.parent.name.rpartition("-")[2], lambda kept: _keep(made.var / _COMPILED, kept))
+            store.trim("hyperscan", 1)
         run.run([*_PRIVATE, _FORGET, "sh", made.name])
         if disk_mib:
             run.run(["umount", "--recursive", "--lazy", folder / "var"])
         shutil.rmtree(folder)
+
+
+def _keep(compiled: Path, folder: Path) -> None:
+    run.run(["cp", "-a", compiled, folder])
+    for path in (folder / compiled.name).iterdir():
+        if ".hs" not in path.suffix:
+            path.unlink()
 
 
 def until(
