@@ -60,6 +60,7 @@ PACKAGES = (
     "testssl.sh",
     "util-linux",  # lsblk
     "uudeview",
+    "zstd",  # for bmaptool
 )
 # What Debian itself makes of the same services, in its default set-up: a system that boots, not only programs to run.
 DEBIAN = (
