@@ -17,8 +17,9 @@ class Shared(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
     def _assign_work_unit(self, node: WorkerController) -> None:
         emulating = sum(self._emulates(other) for other in self.nodes if other is not node)
         fits = (file for file in self.workqueue if emulating < CORES or not _is_emulated(file))
-        self.workqueue.move_to_end(next(fits, next(iter(self.workqueue))), last=False)
-        super()._assign_work_unit(node)
+        if file := next(fits, None):  # else the others do what is left
+            self.workqueue.move_to_end(file, last=False)
+            super()._assign_work_unit(node)
 
     def _emulates(self, node: WorkerController) -> bool:
         """Has it such tests before it?"""
