@@ -4,6 +4,7 @@ but an emulator works all the time, and no more of these run at once than there 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from xdist.scheduler import LoadFileScheduling
 from xdist.workermanage import WorkerController
@@ -27,4 +28,4 @@ class Shared(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
 
 
 def _is_emulated(file: str) -> bool:
-    return "/machine/" in file
+    return Path(file).parent.name == "machine"
