@@ -220,6 +220,11 @@ class Console(Frozen):
         return f"serial {speed}{flow}"
 
     @property
+    def status_port(self) -> int:
+        """The I/O port of a serial line's status register, where every PC has it: bit 0 says that something came."""
+        return (0x3F8, 0x2F8, 0x3E8, 0x2E8)[self.unit] + 5
+
+    @property
     def kernel_argument(self) -> str:
         if not self.serial:
             return f"console={self.tty}"

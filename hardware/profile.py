@@ -89,7 +89,9 @@ class HardwareProfile(Frozen):
     def grub_terminal(self) -> str:
         """The lines of grub.cfg that put its menu on the serial line, and on the screen where there is one."""
         terminals = "serial console" if self.has_screen else "serial"
-        return f"{self.serial_console.grub_serial}\nterminal_input {terminals}\nterminal_output {terminals}\n"
+        line = self.serial_console
+        status = f"set line_status={line.status_port:#x}"
+        return f"{line.grub_serial}\n{status}\nterminal_input {terminals}\nterminal_output {terminals}\n"
 
     @property
     def kernel_consoles(self) -> str:

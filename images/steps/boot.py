@@ -15,16 +15,19 @@ from images.steps.squash import VerifiedRoot
 from images.store import Store
 from images.tools import Tools
 
-_CONFIGURATION = Path(__file__).parent.parent / "bootloader" / "grub.cfg"
+_BOOTLOADER = Path(__file__).parent.parent / "bootloader"
 MODULES = (
     *("part_gpt", "fat", "squash4", "gzio", "normal", "configfile", "linux", "loadenv", "test", "regexp", "echo"),
     *("sleep", "serial", "terminal", "minicmd", "reboot", "halt", "search", "ls", "cat", "true"),
+    *("password_pbkdf2", "iorw"),
 )
 EFI_MODULES = ("efi_gop", "all_video")
 # Sector 2048, where the layout puts the BIOS boot partition; GRUB's own offsets into its boot images.
 _CORE_SECTOR = 2048
 # What GRUB finds at the first boot: slot A is whole, slot B is empty.
 FIRST_STATE = {"ORDER": "A B", "A_OK": "1", "A_TRY": "0", "B_OK": "0", "B_TRY": "0"}
+# What leads to the menu beside letters, in the form of an environment block.
+_KEYS = {"ENTER": "\r", "ESCAPE": "\x1b"}
 
 # Kernel arguments of every image. Names of NICs are the profile's (portN); nothing starts a shell, a getty or an sshd
 # because the kernel or a hypervisor offers a device for it.
@@ -60,7 +63,7 @@ def boot_slot(
 
 def loader(store: Store, tools: Tools) -> Path:
     """GRUB for both firmwares: a folder with mbr.img (440 bytes), core.img (from sector 2048) and BOOTX64.EFI."""
-    key = digest_of("grub 1", tools.root.parent.name, *MODULES)
+    key = digest_of("grub 2", tools.root.parent.name, *MODULES)
     return store.made("grub", key, lambda partial: _make_loader(partial, tools))
 
 
@@ -91,10 +94,12 @@ def esp(work: Path, grub: Path, profile: HardwareProfile, size_mib: int, tools: 
     tools.run("mkfs.vfat", "-F", "32", "-i", "706f7374", "-n", "ESP", "--invariant", image)
     content = work / "esp"
     content.mkdir()
-    configuration = _CONFIGURATION.read_text().replace("@ROOT_A@", ROOT_A).replace("@ROOT_B@", ROOT_B)
-    (content / "grub.cfg").write_text(configuration)
+    for source in _BOOTLOADER.glob("*.cfg"):
+        text = source.read_text().replace("@ROOT_A@", ROOT_A).replace("@ROOT_B@", ROOT_B)
+        (content / source.name).write_text(text)
     (content / "console.cfg").write_text(profile.grub_terminal)
     (content / "grubenv").write_bytes(grubenv.render(FIRST_STATE))
+    (content / "keys").write_bytes(grubenv.render(_KEYS))
     fixed = {"SOURCE_DATE_EPOCH": "315532800", "MTOOLS_SKIP_CHECK": "1"}  # FAT's first day
     tools.run("mmd", "-i", image, "::/EFI", "::/EFI/BOOT", "::/grub", env=fixed)
     tools.run("mcopy", "-i", image, grub / "BOOTX64.EFI", "::/EFI/BOOT/BOOTX64.EFI", env=fixed)

@@ -18,7 +18,7 @@ from installer.box import caller, words
 COMMAND = "/usr/bin/postern"
 _ACTS = (
     *("setup", "apply", "confirm", "mode", "settings", "certificate"),
-    *("users", "quarantine", "backup", "restore", "factory-reset"),
+    *("users", "quarantine", "backup", "restore", "factory-reset", "loader-password"),
 )
 _LOOKS = ("show", "list", "history", "save", "export", "recipient")
 OK, FAULT_OF_OURS, REFUSED, INTERRUPTED = 0, 1, 2, 130
@@ -125,6 +125,10 @@ def _dispatch(arguments: argparse.Namespace, places: Places) -> int:
         from installer.box import trace
 
         trace.main(arguments.word, arguments.since, as_json=arguments.json)
+    elif command == "loader-password":
+        from installer.box import loader
+
+        loader.main(places, arguments)
     elif command == "preflight":
         from installer.box import preflight
 

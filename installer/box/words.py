@@ -178,6 +178,9 @@ def parser() -> argparse.ArgumentParser:
     mail.add_argument("--wipe-mail", action="store_true", help="make the whole data partition anew")
     reset.add_argument("--yes", action="store_true", help="do not ask")
 
+    loader = commands.add_parser("loader-password", help="a password for the boot loader's menu on the console")
+    loader.add_argument("--remove", action="store_true", help="let whoever is at the console use the menu")
+
     # What units and consoles run; not for people, so without help.
     commands.add_parser("boot")
     commands.add_parser("answers")

@@ -1,4 +1,4 @@
-"""A damaged root: before the box starts, and while it runs."""
+"""A damaged root: before the box starts, and while it runs. The boot menu, in the starts that this takes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from hardware.twin import FACTORY_NET, ImageFile
 from images.steps import boot
 from tests.machine.conftest import MakeBox
 from tests.machine.disk import NO_CHECK, TABLE, copy_slot_a_to_b, filled_stick, flip
-from tests.machine.twin import LOGIN, PASSWORD, USB, WELCOME
+from tests.machine.twin import LOGIN, PASSWORD, PROMPT, USB, WELCOME, Line
 from tests.machine.walks import ANSWERS, SECRETS
 
 BLOCK = 4096
+ENTER = "\r"
+MENU_PASSWORD = "menu words 12"
+MENU = "Enter G,F,B,I,Q,or H:"
 
 
 def test_one_flipped_byte_is_never_served(box: MakeBox, tmp_path: Path) -> None:
@@ -33,20 +36,61 @@ def test_one_flipped_byte_is_never_served(box: MakeBox, tmp_path: Path) -> None:
     reads = tmp_path / "reads"
     trace = ("-trace", "blk_co_preadv", "-D", str(reads))
     with made.on(ports=(FACTORY_NET,), restart=True, extra=(*USB, *trace)) as line:
-        assert "Postern: slot B" not in line.expect("Postern: slot A")
+        look_into_the_menu(line)
         assert "not set up" not in line.expect("Postern: slot B")
         assert "Hardware profile: pcengines-apu2" in line.expect(WELCOME)
         made.put_in(stick)
         line.expect(LOGIN)
         line.log_in()
+        line.send("sudo postern loader-password")
+        line.answer(("Password of the boot loader's menu: $", MENU_PASSWORD), ("Once more: $", MENU_PASSWORD))
+        line.expect(PROMPT)
         untouched = unread(reads.read_text(), TABLE["root-b"].start, used(raw))
         line.root(f"dd if=/dev/mapper/root of=/dev/null bs={BLOCK} skip=1 count=1")
         flip(raw, TABLE["root-b"].start + untouched * BLOCK)
         line.send(f"sudo -k; sudo dd if=/dev/mapper/root of=/dev/null bs={BLOCK} skip={untouched} count=1")
         line.answer((r"password for admin: $", PASSWORD))
-        said = line.expect(r"Postern: slot [AB]")  # it starts again by itself
+        said = line.expect("Press any key to display configuration menu")  # it starts again by itself
         assert "Kernel panic - not syncing: dm-verity device corrupted" in said
         assert "records out" not in said
+        change_by_the_menu(line)
+
+
+def look_into_the_menu(line: Line) -> None:
+    """A key leads into it; what is looked at and what is not agreed to change nothing."""
+    line.expect("Press any key to display configuration menu")
+    line.press(ENTER)
+    said = line.expect(MENU)
+    assert "Postern: slot A" in said
+    assert "Postern: slot B" not in said
+    line.press("i")
+    said = line.expect(MENU)
+    assert re.search(r"Slot A: version [\s\S]*Slot B: version [\s\S]*Default: slot A, on hd0", said)
+    assert "formatted" not in said
+    line.press("f")
+    assert "All data on the data disk will be lost" in line.expect("N to leave it as it is")
+    line.press("n")
+    line.expect(MENU)
+    line.press("yh")  # to Y, which nobody asked for, it says nothing
+    assert "formatted" not in line.expect(MENU)
+    line.press("q")
+
+
+def change_by_the_menu(line: Line) -> None:
+    """The data disk is to be formatted, and the other slot is started."""
+    line.press("m")
+    assert "(slot A)" in line.expect(MENU)
+    line.press("b")
+    line.answer(("Enter username: ", "admin"), ("Enter password: ", "other words 12"))
+    line.expect(MENU)
+    line.press("F")
+    line.answer(("Enter username: ", "admin"), ("Enter password: ", MENU_PASSWORD))
+    line.expect("N to leave it as it is")
+    line.press("Y")
+    assert "The data disk is formatted at the next start" in line.expect(MENU)
+    line.press("B")
+    line.expect("Starting slot A")
+    line.expect("Postern: slot A, version")
 
 
 def used(raw: Path) -> int:

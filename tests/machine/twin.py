@@ -133,6 +133,10 @@ class Line:
         """A line typed by the operator."""
         self.talk.send(f"{text}\r")
 
+    def press(self, key: str) -> None:
+        """A key, with no line behind it."""
+        self.talk.send(key)
+
     def answer(self, *pairs: tuple[str, str]) -> None:
         """Prompts to wait for, and what to type at each."""
         for prompt, text in pairs:

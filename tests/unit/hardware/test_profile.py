@@ -184,7 +184,8 @@ def test_the_fortimail_twin_is_what_was_decided() -> None:
 def test_one_console_record_makes_boot_loader_kernel_and_login() -> None:
     profile = profiles.load("fortimail-100")
     assert profile.grub_terminal == (
-        "serial --unit=0 --speed=9600 --word=8 --parity=no --stop=1\nterminal_input serial\nterminal_output serial\n"
+        "serial --unit=0 --speed=9600 --word=8 --parity=no --stop=1\nset line_status=0x3fd\n"
+        "terminal_input serial\nterminal_output serial\n"
     )
     assert profile.kernel_consoles == "console=ttyS0,9600n8"
     getty = profile.consoles[0].getty
@@ -193,7 +194,7 @@ def test_one_console_record_makes_boot_loader_kernel_and_login() -> None:
 
 def test_a_screen_is_a_console_too() -> None:
     profile = profiles.load("vm-uefi")
-    assert profile.grub_terminal.splitlines()[1:] == ["terminal_input serial console", "terminal_output serial console"]
+    assert profile.grub_terminal.splitlines()[2:] == ["terminal_input serial console", "terminal_output serial console"]
     assert profile.kernel_consoles == "console=tty0 console=ttyS0,115200n8"
     assert profile.consoles[0].getty.arguments == ("tty1", "linux")
     assert profile.consoles[0].grub_serial == ""
@@ -202,6 +203,7 @@ def test_a_screen_is_a_console_too() -> None:
 def test_the_second_serial_port_works() -> None:
     console = Console.model_validate({"tty": "ttyS1", "baud": 57600, "parity": "even", "bits": 7, "flow": "rtscts"})
     assert console.grub_serial == "serial --unit=1 --speed=57600 --word=7 --parity=even --stop=1 --rtscts=on"
+    assert console.status_port == 0x2FD
     assert console.kernel_argument == "console=ttyS1,57600e7r"
     assert console.getty.unit == "serial-getty@ttyS1.service"
     assert console.getty.arguments == ("--flow-control", "ttyS1", "57600", "vt220")

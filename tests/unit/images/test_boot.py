@@ -57,10 +57,11 @@ def test_the_loader_finds_its_files(tmp_path: Path, tools: Tools, program: Progr
     image = boot.esp(tmp_path, tmp_path, profile, 34, tools)
 
     assert image.stat().st_size == 34 << 20
-    assert sorted(path.name for path in copied.iterdir()) == ["BOOTX64.EFI", "console.cfg", "grub.cfg", "grubenv"]
+    scripts = ("console.cfg", "grub.cfg", "menu.cfg", "password.cfg", "slots.cfg")
+    assert sorted(path.name for path in copied.iterdir()) == sorted(("BOOTX64.EFI", "grubenv", "keys", *scripts))
     assert (copied / "console.cfg").read_text() == profile.grub_terminal
     assert grubenv.read(copied / "grubenv") == boot.FIRST_STATE
-    configuration = (copied / "grub.cfg").read_text()
+    configuration = (copied / "slots.cfg").read_text()
     assert layout.ROOT_A in configuration
     assert layout.ROOT_B in configuration
     assert "@ROOT" not in configuration

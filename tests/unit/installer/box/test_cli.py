@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from pathlib import Path
@@ -13,7 +14,7 @@ from hardware.host.errors import Problem, Refused
 from installer.apply import pipeline
 from installer.apply.pipeline import apply
 from installer.apply.store import Store
-from installer.box import change, cli, log, words
+from installer.box import change, cli, loader, log, words
 from installer.box import settings as settings_command
 from installer.update import slots
 from overlays.settings import Secrets, Settings, parse_answers
@@ -237,6 +238,33 @@ def test_reset_wipes_by_way_of_the_boot_loader(box: Lab, monkeypatch: pytest.Mon
     assert grubenv.read(block) == {"ORDER": "A B", "A_OK": "1", "RESET": "data"}
     assert box.calls("umount")
     assert box.calls("systemctl reboot")
+
+
+def test_a_password_of_the_boot_loaders_menu(
+    box: Lab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grub = box.places.run / "efi/grub"
+    grub.mkdir(parents=True)
+    assert run(box, "loader-password", "--remove") == 2
+    assert "there is no boot loader here" in capsys.readouterr().err
+    (box.root / "proc/cmdline").write_text("postern.slot=A postern.profile=vm-uefi postern.force\n")
+    monkeypatch.setattr(slots, "boot_partition", lambda *_: Path("/dev/null"))
+    monkeypatch.setattr("sys.stdin", io.StringIO("short\nmenu words 12\nmenu words 12\n"))
+    assert run(box, "loader-password") == 2
+    assert "it needs 8 characters or more" in capsys.readouterr().err
+    assert run(box, "loader-password") == 2
+    assert "older than its menu" in capsys.readouterr().err
+    (grub / "menu.cfg").touch()
+    assert run(box, "loader-password") == 0
+    text = (grub / "password.cfg").read_text()
+    salt = bytes.fromhex(text.split("grub.pbkdf2.sha512.10000.")[1].split(".")[0])
+    assert f"password_pbkdf2 admin {loader.hidden('menu words 12', salt)}\n" in text
+    assert "function allowed { authenticate admin; }\n" in text
+    assert run(box, "loader-password", "--remove") == 0
+    shipped = (Path(__file__).parents[4] / "images/bootloader/password.cfg").read_text()
+    assert (grub / "password.cfg").read_text() == "".join(
+        row for row in shipped.splitlines(keepends=True) if not row.startswith("#")
+    )
 
 
 @pytest.mark.parametrize(
