@@ -15,7 +15,7 @@ from tests.machine.twin import PATIENCE
 if TYPE_CHECKING:
     from tests.machine.twin import Line
 
-TAB, ENTER, ESCAPE, DOWN = "\t", "\r", "\x1b", "\x1b[B"
+TAB, ENTER, ESCAPE, UP, DOWN = "\t", "\r", "\x1b", "\x1b[A", "\x1b[B"
 ERASE = "\x15"  # empties a field
 QUIET_SECONDS = 0.6  # nothing drawn for so long: at 9600 baud that is 600 characters not sent
 

@@ -18,7 +18,7 @@ from hardware.twin import FACTORY_NET, UserNet
 from images import medium
 from images.tools import Tools
 from tests.machine.conftest import MakeBox
-from tests.machine.test_medium import blank, left_on
+from tests.machine.installing import blank, left_on
 
 PATIENCE = 600.0  # kernel and initrd are 300 MB
 
