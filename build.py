@@ -129,7 +129,7 @@ def parser() -> argparse.ArgumentParser:
         "target", type=Path, nargs="?", metavar="TARGET", help="a whole disk, such as /dev/sdb, or a file"
     )
     flash.add_argument(
-        "--ssh", metavar="USER@HOST", help="the disk is in that machine, which runs any Linux with Python 3.9"
+        "--ssh", metavar="USER@HOST[:PORT]", help="the disk is in that machine, which runs any Linux with Python 3.9"
     )
     flash.add_argument("--fingerprint", default="", metavar="SHA256:…", help="its host key, instead of known_hosts")
     flash.add_argument("--identity", type=Path, metavar="FILE", help="the key to log in with (default: agent, ~/.ssh)")

@@ -36,13 +36,11 @@ PACKAGES = (
     "libc-bin",
     "libnet-ssleay-perl",  # for swaks --tls
     "lynis",
-    "mount",  # losetup
     "mpack",  # munpack: takes the attachments out of a message, as ripmime and uudeview do
     "nbdkit",
     "nbdkit-plugin-python",
     "nmap",
     "openssh-client",
-    "openssh-server",  # another machine, whose disk is flashed
     "openssl",
     "pebble",  # an authority that speaks ACME
     "postfix",  # for smtp-source
@@ -55,10 +53,8 @@ PACKAGES = (
     "sed",
     "sieve-connect",
     "socat",  # for testssl
-    "sudo",
     "swaks",
     "testssl.sh",
-    "util-linux",  # lsblk
     "uudeview",
     "zstd",  # for bmaptool
 )
@@ -131,14 +127,15 @@ def libvirt_tree(store: Store, archive: Archive) -> Peers:
 def debian_tree(store: Store, archive: Archive) -> Path:
     """A whole Debian with `DEBIAN` configured as its packages do it (a minute when it is not cached)."""
     digest = digest_of("debian 1", archive.suite, archive.state, *DEBIAN)
-    folder = store.made("debian", digest, lambda partial: _debian(partial / "root", archive))
+    folder = store.made("debian", digest, lambda partial: bootstrap(DEBIAN, archive, partial / "root"))
     store.trim("debian", 2)
     return folder / "root"
 
 
-def _debian(root: Path, archive: Archive) -> None:
+def bootstrap(packages: tuple[str, ...], archive: Archive, root: Path) -> None:
+    """Make a whole Debian: the smallest there is with these packages, each configured as it does that itself."""
     command = ["setpriv", "--pdeathsig", "KILL", "mmdebstrap", "--quiet", "--mode=root", "--variant=minbase"]
-    command += ["--architectures=amd64", f"--include={','.join(DEBIAN)}", *keyring_options()]
+    command += ["--architectures=amd64", f"--include={','.join(packages)}", *keyring_options()]
     run.run([*command, archive.suite, root, *archive.sources], timeout=1800)
 
 

@@ -149,10 +149,10 @@ class Line:
         self.answer((r"Password: $", password))
         self.expect(PROMPT)
 
-    def command(self, text: str, seconds: float = PATIENCE) -> str:
-        """What a command of the administrator's prints."""
+    def command(self, text: str, seconds: float = PATIENCE, prompt: str = PROMPT) -> str:
+        """What a command of the administrator's prints, or of whoever has that prompt."""
         self.send(text)
-        return _printed(self.expect(PROMPT, seconds))
+        return _printed(self.expect(prompt, seconds))
 
     def root(self, text: str) -> str:
         """What a command prints as root."""

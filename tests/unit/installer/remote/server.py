@@ -1,4 +1,4 @@
-"""Another machine: an SSH server that runs what it is told on this one (tests/container/test_flash.py has Debian's)."""
+"""Another machine: an SSH server that runs what it is told on this one (Debian's: tests/machine/test_flash_ssh.py)."""
 
 from __future__ import annotations
 
