@@ -29,8 +29,8 @@ from tests.scheduler import Shared
 # Minutes each, most of it waiting for one box: begun first, so that no core idles at the end of a run.
 LONGEST = (
     *("machine/test_power.py", "machine/test_setup.py", "machine/test_medium_uefi.py", "machine/test_medium.py"),
-    *("machine/test_transparent.py", "machine/test_boot.py", "machine/test_flash_ssh.py", "machine/test_network_boot.py"),
-    *("container/test_hardening.py", "container/test_conformance.py"),
+    *("machine/test_transparent.py", "machine/test_boot.py", "machine/test_flash_ssh.py"),
+    *("machine/test_network_boot.py", "container/test_hardening.py", "container/test_conformance.py"),
 )
 
 
