@@ -6,7 +6,7 @@ import json
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -54,7 +54,8 @@ class Medium:
     def image(self) -> Image:
         if self._url:  # the network may not be there yet; if it never is, `reached` says what is not
             wait = ("/usr/lib/systemd/systemd-networkd-wait-online", "--any", "--operational-state=routable")
-            run([*wait, "--timeout=60"], timeout=90, check=False)
+            with suppress(Failed):  # a busy box may not even end this in time: it is asked all the same
+                run([*wait, "--timeout=120"], timeout=150, check=False)
         return image.load(self._folder, self._url).reached()
 
     def disks(self) -> list[Disk]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ import pytest
 from hardware.host import documents
 from hardware.host.disks import Device
 from hardware.host.errors import Refused
+from hardware.host.run import Failed
 from installer.flash.earlier import Earlier
 from installer.flash.order import Shown
 from installer.flash.target import Target
-from installer.medium import rules, unattended
+from installer.medium import rules, unattended, work
 from installer.medium.rules import DiskRules, Finish, Rules
 from installer.medium.work import Disk, Medium
 
@@ -134,3 +136,16 @@ def test_the_network_installs_a_box_but_once(label: str, url: str, refused: int)
     device = Device("/dev/sda", children=(Device("/dev/sda3", kind="part", label=label),))
     found = Disk(Target(Path("/dev/sda"), device), Shown("/dev/sda", "", "", 0, "", "", ()))
     assert len(unattended.once(found, Medium(url=url))) == refused
+
+
+def test_a_network_that_is_waited_for_in_vain_is_asked_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wait can come to no end at all on a busy box, which once ended the installation."""
+
+    def never(argv: list[str], **_: object) -> None:
+        raise Failed(argv, None, "")
+
+    monkeypatch.setattr(work, "run", never)  # a program that does not end in time would take the test as long
+    with pytest.raises(Refused, match=re.escape(str(tmp_path / "image"))):
+        _ = Medium(tmp_path, "http://127.0.0.1:9/image").image
