@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from xdist.remote import Producer
 
 from hardware import profile as profiles
 from hardware.host.files import default_cache
@@ -24,7 +23,6 @@ from images.steps.tree import Tree
 from images.store import Store
 from images.tools import Tools
 from tests.peers import Peers, browser_tree, libvirt_tree, peers_tree
-from tests.scheduler import Shared
 
 # Minutes each, most of it waiting for one box: begun first, so that no core idles at the end of a run.
 LONGEST = (
@@ -36,10 +34,6 @@ LONGEST = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: next((at for at, name in enumerate(LONGEST) if item.path.match(name)), len(LONGEST)))
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Shared:
-    return Shared(config, log)
 
 
 def pytest_configure() -> None:
