@@ -5,10 +5,8 @@ from __future__ import annotations
 import argparse
 import getpass
 import hashlib
-import os
 import secrets
 import sys
-from pathlib import Path
 
 from hardware.host import files
 from hardware.host.errors import refuse
@@ -35,7 +33,7 @@ def main(places: Places, arguments: argparse.Namespace) -> None:
     with files.locked(places.lock, busy=BUSY), slots.environment_block(places.root) as block:
         if not block.with_name("menu.cfg").exists():  # an update replaces a slot, and leaves the boot loader as it is
             raise refuse("this box's boot loader is older than its menu", "an installation that keeps data renews it")
-        _write(block.with_name("password.cfg"), text)
+        files.write(block.with_name("password.cfg"), text)
     print(
         "Whoever is at the console may use the menu."
         if arguments.remove
@@ -61,13 +59,3 @@ def _asked() -> str:
     if len(typed) < _LEAST or not typed.isascii() or not typed.isprintable():
         raise refuse(f"it needs {_LEAST} characters or more, of those that every keyboard has", "nothing was changed")
     return typed
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all; FAT has no owners and modes to be set."""
-    fresh = path.with_suffix(".new")
-    with fresh.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)

@@ -54,8 +54,8 @@ class Medium:
     def image(self) -> Image:
         if self._url:  # the network may not be there yet; if it never is, `reached` says what is not
             wait = ("/usr/lib/systemd/systemd-networkd-wait-online", "--any", "--operational-state=routable")
-            with suppress(Failed):  # a busy box may not even end this in time: it is asked all the same
-                run([*wait, "--timeout=120"], timeout=150, check=False)
+            with suppress(Failed):  # or it does not end at all, on a busy box
+                run([*wait, "--timeout=120"], timeout=150)
         return image.load(self._folder, self._url).reached()
 
     def disks(self) -> list[Disk]:

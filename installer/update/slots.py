@@ -111,7 +111,7 @@ def environment_block(root: Path, device: int | None = None) -> Iterator[Path]:
     number = (root / "var").stat().st_dev if device is None else device
     with files.locked(root / "run/postern/efi.lock"):
         source = boot_partition(root, number)
-        run(["mount", "-t", "vfat", "-o", "rw,nosuid,nodev,noexec,umask=0077", source, folder], timeout=60)
+        run(["mount", "-t", "vfat", "-o", "rw,nosuid,nodev,noexec,umask=0077,quiet", source, folder], timeout=60)
         try:
             yield folder / "grub/grubenv"
         finally:

@@ -156,7 +156,7 @@ class Proxy:
         number = secrets.token_hex(5)
         starttls = self._configuration.servers.get(meant[0], self._configuration.outgoing_starttls)
         way = direction.of_connection(meant[0], self._configuration.servers)
-        note = Notes(number, f"{way} from {client[0]} to {meant[0]}")
+        notes = Notes(number, f"{way} from {client[0]} to {meant[0]}")
         dialogue = Dialogue(
             wire,
             client[0],
@@ -166,22 +166,22 @@ class Proxy:
             _SPOOL,
             number,
             self._limits,
-            note.tell,
-            self._past(client[0], way, note),
+            notes.tell,
+            self._past(client[0], way, notes),
         )
         task = asyncio.get_running_loop().create_task(dialogue.run())
         self._sessions[task] = dialogue
         self._clients[client[0]] += 1
-        task.add_done_callback(lambda done: self._end(done, client[0], note))
+        task.add_done_callback(lambda done: self._end(done, client[0], notes))
 
-    def _past(self, client: str, way: Direction, note: Notes) -> Past | None:
+    def _past(self, client: str, way: Direction, notes: Notes) -> Past | None:
         """Of a stranger who comes to a protected server. The servers are none, nor is who leaves by the box."""
         if not self._configuration.reputation or way is not Direction.INCOMING or client in self._configuration.servers:
             return None
-        return Past(client, note.tell)
+        return Past(client, notes.tell)
 
-    def _end(self, task: asyncio.Task[None], client: str, note: Notes) -> None:
-        note.close()
+    def _end(self, task: asyncio.Task[None], client: str, notes: Notes) -> None:
+        notes.close()
         del self._sessions[task]
         self._clients[client] -= 1
         if not self._clients[client]:

@@ -33,6 +33,7 @@ from tests.container.network import Segment, abandoned
 PROFILE = "vm-uefi"
 PATIENCE = 60.0
 _MEMORY = Path("/dev/shm")
+_STORE = Store(default_cache())
 _COMPILED = "lib/rspamd"  # in /var; each file has the name of what it was made of, and Rspamd makes what is missing
 
 # systemd in the container wants the unified control groups, which some hosts lack: the mount namespace gets them.
@@ -212,16 +213,17 @@ def box(
             options = f"size={size}m,mode=0755,nosuid,nodev,noexec"
             run.run(["mount", "-t", "tmpfs", "-o", options, "postern", folder / "var" / space])
     made = kind(tree, segments, folder)
-    store = Store(default_cache())
-    if (compiled := store.newest("hyperscan")) and not disk_mib and kind is Box:
+    alike = kind is Box and not disk_mib  # a disk that is small on purpose is not filled by us
+    if alike and (compiled := _STORE.newest("hyperscan")):
         run.run(["cp", "-a", f"{compiled}/.", folder / "var/lib"])
     try:
         yield made
     finally:
         made.stop()
-        if any((made.var / _COMPILED).glob("*.hsmp")):
-            store.made("hyperscan", tree.parent.name.rpartition("-")[2], lambda kept: _keep(made.var / _COMPILED, kept))
-            store.trim("hyperscan", 1)
+        if alike and any((made.var / _COMPILED).glob("*.hsmp")):
+            digest = tree.parent.name.rpartition("-")[2]
+            _STORE.made("hyperscan", digest, lambda kept: _keep(made.var / _COMPILED, kept))
+            _STORE.trim("hyperscan", 1)
         run.run([*_PRIVATE, _FORGET, "sh", made.name])
         if disk_mib:
             run.run(["umount", "--recursive", "--lazy", folder / "var"])
@@ -229,9 +231,10 @@ def box(
 
 
 def _keep(compiled: Path, folder: Path) -> None:
+    """Copy what is compiled, and nothing that Rspamd has learned of mail."""
     run.run(["cp", "-a", compiled, folder])
     for path in (folder / compiled.name).iterdir():
-        if ".hs" not in path.suffix:
+        if not path.suffix.startswith(".hs"):
             path.unlink()
 
 

@@ -93,7 +93,7 @@ def _cut(box: Box, target: Path, offset: int, *more: str) -> None:
 def install_anew(line: Line) -> None:
     """Past the boot menu of a medium that would start the box from its disk."""
     line.expect(INSTALLED)
-    line.talk.send("i")
+    line.press("i")
 
 
 def by_rules(line: Line) -> str:

@@ -11,11 +11,11 @@ from hardware.twin import FACTORY_NET, ImageFile
 from images.steps import boot
 from tests.machine.conftest import MakeBox
 from tests.machine.disk import NO_CHECK, TABLE, copy_slot_a_to_b, filled_stick, flip
+from tests.machine.screen import ENTER
 from tests.machine.twin import LOGIN, PASSWORD, PROMPT, USB, WELCOME, Line
 from tests.machine.walks import ANSWERS, SECRETS
 
 BLOCK = 4096
-ENTER = "\r"
 MENU_PASSWORD = "menu words 12"
 MENU = "Enter G,F,B,I,Q,or H:"
 

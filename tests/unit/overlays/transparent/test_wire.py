@@ -9,6 +9,7 @@ from contextlib import suppress
 
 import pytest
 
+from overlays.transparent import wire as wires
 from overlays.transparent.wire import Gone, Wire
 
 SOON = 5.0  # seconds
@@ -55,6 +56,26 @@ def test_a_peer_that_reads_no_more_is_waited_for_no_longer_than_said() -> None:
     async def case(wire: Wire, _theirs: socket.socket) -> None:
         with pytest.raises(TimeoutError):
             await wire.send(LARGE, 0.1)
+
+    played(case)
+
+
+def test_a_peer_that_reads_not_even_the_last_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wires, "_LOOK", 0.1)
+
+    async def case(wire: Wire, theirs: socket.socket) -> None:
+        wire.close(LARGE)
+        while not wire.gone:
+            await asyncio.sleep(0.01)
+        assert len(await everything(theirs)) < len(LARGE)
+
+    played(case)
+
+
+def test_the_last_is_said_before_the_end() -> None:
+    async def case(wire: Wire, theirs: socket.socket) -> None:
+        wire.close(b"221 2.0.0 Bye\r\n")
+        assert await everything(theirs) == b"221 2.0.0 Bye\r\n"
 
     played(case)
 
