@@ -205,12 +205,13 @@ def hand_over(arguments: argparse.Namespace) -> int:
         from images.clean import clean
 
         return clean(arguments)
-    from images import commands
-    from installer.flash import commands as flash_commands
-    from installer.medium import commands as medium_commands
-
-    known = commands.COMMANDS | flash_commands.COMMANDS | medium_commands.COMMANDS
-    return known[arguments.command](arguments)
+    if arguments.command in ("flash", "receipt"):
+        from installer.flash.commands import COMMANDS
+    elif arguments.command == "medium":
+        from installer.medium.commands import COMMANDS
+    else:
+        from images.commands import COMMANDS
+    return COMMANDS[arguments.command](arguments)
 
 
 def _say(text: str) -> None:

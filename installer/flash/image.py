@@ -20,7 +20,7 @@ from images import manifest
 from images.manifest import Manifest
 from installer.flash import mark, table
 from installer.flash.ahead import CHUNK, memory
-from installer.flash.write import Block, Job
+from installer.flash.write import Block, Job, Range
 
 RAW, MAP = ".raw.zst", ".raw.bmap"
 _PIPE = 1 << 20
@@ -29,14 +29,14 @@ _ZSTD = bytes.fromhex("28b52ffd")  # how a compressed image begins
 
 @dataclass(frozen=True)
 class Image:
-    """An image in its folder. `ranges` are the bytes that hold data, first and end; all others are zeros.
+    """An image in its folder. `ranges` are the bytes that hold data; all others are zeros.
 
     With `url` its bytes lie there; that they are the manifest's is seen when the disk is read back.
     """
 
     folder: Path
     manifest: Manifest
-    ranges: tuple[tuple[int, int], ...]
+    ranges: tuple[Range, ...]
     url: str = ""
 
     @property
@@ -56,7 +56,7 @@ class Image:
 
     def job(self, what: str, keep: bool = False) -> Job:
         """What is to be written; `what` says it in the mark. `keep` the data partition that the disk has."""
-        return Job(what, self.length, self.manifest.disk_sha256, self.ranges, self.table if keep else "")
+        return Job(what, self.length, self.ranges, self.table if keep else "")
 
     def blocks(self) -> Generator[Block, None, None]:
         """The pieces that hold data, from first to last. A piece stays as it is until the next but one is asked for."""
@@ -67,8 +67,8 @@ class Image:
             for at in range(0, self.length, CHUNK):
                 length = min(CHUNK, self.length - at)
                 _fill(stream, room[:length])
-                clamped = ((max(first, at), min(end, at + length)) for first, end in self.ranges)
-                if spans := [(first, end) for first, end in clamped if first < end]:
+                clamped = ((max(one.first, at), min(one.end, at + length)) for one in self.ranges)
+                if spans := [part for first, end in clamped if first < end for part in _parted(first, end)]:
                     for first, end in spans:
                         yield Block(first, end, room[first - at : end - at])
                     room, other = other, room  # the last piece is still in use
@@ -118,20 +118,20 @@ def load(folder: Path, url: str = "") -> Image:
         wanted = next(one.sha256 for one in found.artefacts if one.name == path.name)
         if not path.is_file() or files.digest(path) != wanted:
             raise refuse("is missing or not what the manifest says", "build or copy the image again", where=str(path))
-    return Image(folder, found, _ranges((folder / found.artefact(MAP)).read_text()), url)
+    return Image(folder, found, tuple(_ranges((folder / found.artefact(MAP)).read_text())), url)
 
 
-def _ranges(block_map: str) -> tuple[tuple[int, int], ...]:
+def _ranges(block_map: str) -> Iterator[Range]:
     """From a block map in the format of bmaptool 2.0, whose digest was compared."""
     tree = ElementTree.fromstring(block_map)  # noqa: S314 - the builder's own file
     size = int(tree.findtext("BlockSize") or 0)
-    spans = [(row.text or "").strip().partition("-")[::2] for row in tree.iter("Range")]
-    ranges = [(int(first) * size, (int(last or first) + 1) * size) for first, last in spans]
-    return tuple(part for span in ranges for part in _parted(*span))
+    for row in tree.iter("Range"):
+        first, _, last = (row.text or "").strip().partition("-")
+        yield Range(int(first) * size, (int(last or first) + 1) * size, row.attrib["chksum"])
 
 
 def _parted(first: int, end: int) -> Iterator[tuple[int, int]]:
-    """A range in two where it crosses the end of the first MiB, which is written last."""
+    """A piece in two where it crosses the end of the first MiB, which is written last."""
     if first < mark.BYTES < end:
         yield first, mark.BYTES
         first = mark.BYTES

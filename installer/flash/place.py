@@ -23,8 +23,8 @@ class Place(Protocol):
         """The machine and its target of that name; without a name, all its disks."""
         ...
 
-    def write(self, image: Image, target: Target, what: str, steps: Steps, *, keep: bool = False) -> str:
-        """Write an image and read it back; the SHA-256 of what was read. `keep` the data partition that is there."""
+    def write(self, image: Image, target: Target, what: str, steps: Steps, *, keep: bool = False) -> None:
+        """Write an image and read it back. `keep` the data partition that is there."""
         ...
 
 
@@ -37,5 +37,5 @@ class Here:
     def look(self, path: Path | None, image: Image) -> Seen:
         return machine.look(path, Wanted(image.length, image.folder, image.table))
 
-    def write(self, image: Image, target: Target, what: str, steps: Steps, *, keep: bool = False) -> str:
-        return write.write(image.job(what, keep), target, lambda _: image.blocks(), steps)
+    def write(self, image: Image, target: Target, what: str, steps: Steps, *, keep: bool = False) -> None:
+        write.write(image.job(what, keep), target, lambda _: image.blocks(), steps)

@@ -36,7 +36,6 @@ class Facts(Frozen):
     version: str
     profile: str
     image_sha256: str
-    read_back_sha256: str
     disk: str
     disk_model: str
     disk_serial: str

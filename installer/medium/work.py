@@ -108,7 +108,7 @@ def lines(receipt: Receipt) -> list[str]:
     facts = receipt.facts
     return [
         f"Postern {facts.version} for {facts.profile} is on {facts.disk} (serial {facts.disk_serial or 'unknown'}).",
-        f"{facts.result.capitalize()}: SHA-256 {facts.read_back_sha256}",
+        f"{facts.result.capitalize()}: SHA-256 {facts.image_sha256}",
         f"From {facts.began} to {facts.ended} by this box's clock",
         f"Receipt: {_RECEIPT} on its EFI partition, signed by {receipt.key}, a key of this run",
     ]

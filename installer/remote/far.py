@@ -22,7 +22,7 @@ from installer.flash.ahead import memory
 from installer.flash.disk import Disk
 from installer.flash.machine import Seen
 from installer.flash.target import Wanted
-from installer.flash.write import Block, Job, write
+from installer.flash.write import Block, Job, Range, write
 from installer.remote import wire
 
 PATIENCE_S = 60  # without a sign of life from home; the disk is free for the next run then
@@ -33,7 +33,11 @@ def main(stdin: IO[bytes]) -> None:
     os.environ["PATH"] = f"{os.environ.get('PATH', '/usr/bin:/bin')}:/usr/local/sbin:/usr/sbin:/sbin"
     order = json.loads(stdin.readline())
     try:
-        wire.say(done=_write(stdin, order) if "job" in order else asdict(_look(order)))
+        if "job" in order:
+            _write(stdin, order)
+            wire.say(done=None)
+        else:
+            wire.say(done=asdict(_look(order)))
     except Refused as refused:
         wire.say(refused=[asdict(one) for one in refused.problems])
     except Failed as failed:
@@ -45,16 +49,16 @@ def _look(order: dict[str, Any]) -> Seen:
     return machine.look(Path(order["path"]) if order["path"] else None, wanted)
 
 
-def _write(stdin: IO[bytes], order: dict[str, Any]) -> str:
-    """Write, if the target still is what it was when somebody agreed; the SHA-256 of what was read back."""
-    job = Job(**{**order["job"], "ranges": tuple(map(tuple, order["job"]["ranges"]))})
+def _write(stdin: IO[bytes], order: dict[str, Any]) -> None:
+    """Write and read back, if the target still is what it was when somebody agreed."""
+    job = Job(**{**order["job"], "ranges": tuple(Range(**one) for one in order["job"]["ranges"])})
     here = machine.around()
     chosen = target.find(Path(order["path"]), here)
     if problems := target.objections(chosen, Wanted(job.length), here):
         raise Refused(problems)
     if chosen.serial != order["serial"]:
         raise refuse(f"is another disk now: {chosen.serial}, and it was {order['serial']}", where=order["path"])
-    return write(job, chosen, lambda disk: _blocks(stdin, disk), _Teller())
+    write(job, chosen, lambda disk: _blocks(stdin, disk), _Teller())
 
 
 def _blocks(stdin: IO[bytes], disk: Disk) -> Generator[Block, None, None]:

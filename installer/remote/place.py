@@ -48,7 +48,7 @@ class Remote:
                     return _SEEN.validate_python(said["done"])
             raise self._link.why(channel)
 
-    def write(self, image: Image, target: Target, what: str, steps: Steps, *, keep: bool = False) -> str:
+    def write(self, image: Image, target: Target, what: str, steps: Steps, *, keep: bool = False) -> None:
         order = {"path": target.path, "serial": target.serial, "job": asdict(image.job(what, keep))}
         reason = ""
         for pause in (0, *PAUSES_S):
@@ -58,13 +58,14 @@ class Remote:
                     with steps.step(f"connect again ({reason})"):
                         time.sleep(pause)
                         self._link.connect()
-                return self._write(image, order, steps, again=bool(reason))
+                self._write(image, order, steps, again=bool(reason))
+                return
             except Lost as lost:
                 reason = str(lost)
         hint = "it does not start; run the same once more: what it has already is not sent again"
         raise refuse(f"the connection was lost: {reason}", hint, where=self.named(target.path))
 
-    def _write(self, image: Image, order: dict[str, Any], steps: Steps, again: bool) -> str:
+    def _write(self, image: Image, order: dict[str, Any], steps: Steps, again: bool) -> None:
         answers: SimpleQueue[bool] = SimpleQueue()
         begun = False
         with (
@@ -86,7 +87,7 @@ class Remote:
                     elif "same" in said:
                         answers.put(said["same"])
                     elif "done" in said:
-                        return str(said["done"])
+                        return
             except Refused as refused:
                 if again and not begun:  # the program of the connection before may not have let go yet
                     raise Lost(str(refused)) from refused

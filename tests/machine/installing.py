@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from hardware.host import run
 from hardware.host.log import Steps
 from hardware.twin import Drive, DriveBus, ImageFile
-from images import emulate, medium
+from images import emulate, manifest, medium
 from images.medium import Brought
 from installer.flash import receipt
 from tests.machine.disk import NO_CHECK, TABLE
@@ -60,12 +60,14 @@ def _brought(box: Box, name: str, texts: dict[str, str]) -> Brought:
 
 
 def left_on(box: Box) -> receipt.Facts:
-    """What the receipt on a box's disk says. Raises `Refused` when somebody changed it."""
+    """What the receipt on a box's disk says, which is of the box's image. Raises `Refused` when somebody changed it."""
     esp, kept = box.folder / "esp", box.folder / "receipt.json"
     _cut(box, esp, TABLE["esp"].start, f"size={TABLE['esp'].bytes}")
     kept.unlink(missing_ok=True)
     box.tools.run("mcopy", "-i", esp, "::/postern/receipt.json", kept, env=NO_CHECK)
-    return receipt.verified(kept, json.loads(kept.read_text())["key"])
+    facts = receipt.verified(kept, json.loads(kept.read_text())["key"])
+    assert facts.image_sha256 == manifest.load(box.image).disk_sha256
+    return facts
 
 
 def data_on(box: Box, name: str) -> Path:

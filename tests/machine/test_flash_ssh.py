@@ -230,7 +230,7 @@ def test_the_receipt_at_home_verifies(life: Life, image: Callable[[str], Path]) 
     assert life.receipt.status == 0, life.receipt.stderr
     facts, found = json.loads(life.receipt.stdout), manifest.load(image(PROFILE))
     assert re.fullmatch(rf"{USER}@127\.0\.0\.1:\d+:{TARGET}", facts["disk"])
-    assert (facts["profile"], facts["read_back_sha256"]) == (PROFILE, found.disk_sha256)
+    assert (facts["profile"], facts["image_sha256"]) == (PROFILE, found.disk_sha256)
 
 
 def test_a_box_starts_from_that_disk(life: Life) -> None:

@@ -153,7 +153,6 @@ def test_the_data_stays_and_all_else_is_the_images(
     facts = flash(folder, disk, "--keep-data")
     whole(disk, before)
     assert facts.result == "written and read back; the data partition was kept"
-    assert facts.read_back_sha256 == facts.image_sha256
     said = capsys.readouterr().out
     assert f"{disk} has Postern 1.2.3 for fortimail-100, and its data as before; the receipt is" in said
     assert "on it:   Postern 1.1.0 for vm-bios with settings and mail of mx1.mail.example.org" in said

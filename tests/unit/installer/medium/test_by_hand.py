@@ -26,7 +26,6 @@ FACTS = Facts(
     version="1.2.3",
     profile="fortimail-100",
     image_sha256="ab",
-    read_back_sha256="ab",
     disk="/dev/sda",
     disk_model="Quail 3",
     disk_serial="WD-0001",

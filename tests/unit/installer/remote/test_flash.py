@@ -50,7 +50,7 @@ def test_the_other_machines_disk_has_the_image_and_the_receipt_comes_home(
     assert f"{server.address}:{disk} has Postern 1.2.3 for fortimail-100" in capsys.readouterr().out
     assert commands.check_receipt(build.parser().parse_args(["receipt", str(made)])) == 0
     facts = json.loads(capsys.readouterr().out)
-    assert (facts["disk"], facts["disk_model"], facts["disk_serial"], facts["read_back_sha256"]) == (
+    assert (facts["disk"], facts["disk_model"], facts["disk_serial"], facts["image_sha256"]) == (
         f"{server.address}:{disk}",
         "Quail 3",
         "QU-0042",
@@ -94,10 +94,12 @@ def test_a_disk_that_was_exchanged_meanwhile_is_not_written(
 
 
 def test_what_is_read_back_there_is_compared(image: Image, server: Server, disk: Path) -> None:
-    other = replace(image, manifest=image.manifest.model_copy(update={"disk_sha256": "0" * 64}))
+    other = replace(image, ranges=(*image.ranges[:-1], replace(image.ranges[-1], sha256="0" * 64)))
     with (
         place.reached(link.address(server.address), "", None) as remote,
-        pytest.raises(Refused, match=rf"{server.address}:{disk}: what was read back is not what was written"),
+        pytest.raises(
+            Refused, match=rf"{server.address}:{disk}: what was read back is not what was written, from 13 to 21 MiB"
+        ),
     ):
         remote.write(other, Target(disk, None, 40 * MIB), "an image", log.Steps(4))
     assert mark.read(disk) == "not finished: an image"
