@@ -23,7 +23,9 @@ from installer.flash.ahead import CHUNK, memory
 from installer.flash.write import Block, Job, Range
 
 RAW, MAP = ".raw.zst", ".raw.bmap"
+CA = "ca.pem"
 _PIPE = 1 << 20
+_SILENCE_SECONDS = 60
 _ZSTD = bytes.fromhex("28b52ffd")  # how a compressed image begins
 
 
@@ -31,7 +33,8 @@ _ZSTD = bytes.fromhex("28b52ffd")  # how a compressed image begins
 class Image:
     """An image in its folder. `ranges` are the bytes that hold data; all others are zeros.
 
-    With `url` its bytes lie there; that they are the manifest's is seen when the disk is read back.
+    With `url` its bytes lie there; that they are the manifest's is seen when the disk is read back. A server that is
+    asked by HTTPS shows a certificate of `CA` in the folder, where that is, or else of an authority that Debian trusts.
     """
 
     folder: Path
@@ -90,7 +93,10 @@ class Image:
         with tempfile.TemporaryDirectory() as folder:
             said = Path(folder) / "said"
             fetch = ("curl", "--silent", "--show-error", "--stderr", said, "--fail", "--location")
-            with spawn([*fetch, "--tftp-blksize", "1428", self.url]) as curl:  # one Ethernet frame
+            wait = ("--connect-timeout", "30", "--speed-limit", "1", "--speed-time", str(_SILENCE_SECONDS))
+            trust = ("--cacert", self.folder / CA) if (self.folder / CA).exists() else ()
+            frame = ("--tftp-blksize", "1428")  # what fits into one of Ethernet
+            with spawn([*fetch, *wait, *trust, *frame, self.url]) as curl:
                 try:
                     yield cast("IO[bytes]", curl.stdout)
                 except Refused:

@@ -8,10 +8,7 @@ import os
 import random
 import re
 import sys
-import threading
 import time
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -20,7 +17,6 @@ import build
 from hardware.host import files, run
 from hardware.host.errors import Refused
 from installer.flash import commands, mark, receipt, write
-from installer.flash import image as images
 from installer.flash.disk import Disk, opened
 from installer.flash.image import Image
 from installer.flash.target import Target
@@ -65,23 +61,6 @@ def test_a_piece_stays_as_it_is_while_the_next_one_is_made(image: Image) -> None
     assert seen == [
         (first * MIB, end * MIB) for first, end in ((0, 1), (1, 2), (3, 4), (4, 6), (13, 16), (16, 20), (20, 21))
     ]
-
-
-def test_an_image_may_come_from_a_web_server(folder: Path, image: Image) -> None:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(folder)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        url = f"http://127.0.0.1:{server.server_port}/image.raw.zst"
-        for here, there in zip(image.blocks(), images.load(folder, url).blocks(), strict=True):
-            assert (here.at, here.end, here.data) == (there.at, there.end, there.data)
-        assert images.load(folder, url).reached().url == url
-        with pytest.raises(Refused, match=r"absent: cannot be fetched: .*404"):
-            images.load(folder, url.replace("image.raw.zst", "absent")).reached()
-        with pytest.raises(Refused, match="is no image of Postern"):
-            images.load(folder, url.replace("image.raw.zst", "manifest.json")).reached()
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def test_a_file_is_made_with_the_images_length(image: Image, tmp_path: Path) -> None:
