@@ -100,6 +100,8 @@ def parser() -> argparse.ArgumentParser:
     install = "install.yaml: install unattended, on the disk that it describes"
     medium.add_argument("--install", type=Path, metavar="FILE", help=install)
     medium.add_argument("--network", action="store_true", help="a folder for TFTP and HTTP boot instead of an image")
+    ca = "with --network: certificates (PEM) of the authorities that the HTTPS server of the image may be of"
+    medium.add_argument("--ca", type=Path, metavar="FILE", help=ca)
     medium.add_argument("--json", action="store_true", help="print JSON")
     archive(medium)
 

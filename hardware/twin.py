@@ -176,7 +176,7 @@ class TwinOptions:
     qmp: Path | None = None
     credentials: tuple[tuple[str, Path], ...] = ()  # systemd credentials: name, file
     accelerator: Accelerator = Accelerator.TCG
-    from_network: bool = False  # port1 starts the box, by the iPXE that QEMU has in a card's ROM
+    from_network: bool = False  # port1 starts the box: by OVMF's own PXE, or by the iPXE that is in a card's ROM
     dmi: Dmi | None = None
     memory_mib: int | None = None
     cpus: int | None = None
@@ -351,8 +351,10 @@ def _ports(profile: HardwareProfile, options: TwinOptions) -> Iterator[str]:
             place = f"bus=bus{bus},addr={slot}"
         yield from ("-netdev", _netdev(f"port{number}", link))
         mac = mac_address(profile, number, options.unit)
-        start = "bootindex=0" if options.from_network and number == 1 else "romfile="
-        yield from ("-device", f"{nics.model},netdev=port{number},mac={mac},{place},{start}")
+        starts = options.from_network and number == 1
+        rom = "" if starts and not options.ovmf else ",romfile="
+        place += f"{rom}{',bootindex=0' if starts else ''}"
+        yield from ("-device", f"{nics.model},netdev=port{number},mac={mac},{place}")
 
 
 def _own_net(number: int) -> UserNet:

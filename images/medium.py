@@ -45,13 +45,13 @@ def build(image: Path, profile: HardwareProfile, brought: Brought, target: Path,
 
 
 def build_network(
-    image: Path, profile: HardwareProfile, rules: Path | None, target: Path, tools: Tools, steps: Steps
+    image: Path, profile: HardwareProfile, brought: media.Inside, target: Path, tools: Tools, steps: Steps
 ) -> None:
     """Make the folder from which boxes are installed over the network."""
     with _work(target) as work:
         slot, tree = _files(image, profile, work, tools, steps)
         with steps.step("put together what a network serves"):
-            made = media.network(work, tree, slot, rules, work / "network", tools)
+            made = media.network(work, tree, slot, brought, work / "network", tools)
             shutil.rmtree(target, ignore_errors=True)
             made.rename(target)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from hardware.host import run
@@ -23,7 +24,20 @@ CODE = (
     "installer/apply/volume.py",
 )
 _LOADER_MODULES = ("iso9660", "part_msdos")
+# For a firmware's own network boot: name, GRUB's word for its form, and what it has beside `MODULES`.
+_NETWORK_LOADERS = (
+    ("grub.0", "i386-pc-pxe", ("pxe", "tftp", "http")),
+    ("grubx64.efi", "x86_64-efi", ("efinet", "tftp", "http", *EFI_MODULES)),
+)
 _FIXED = {"SOURCE_DATE_EPOCH": "315532800", "MTOOLS_SKIP_CHECK": "1"}  # FAT's first day
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What a network boot's initrd brings along: which disk, and which authorities the image's server may be of."""
+
+    rules: Path | None = None
+    ca: Path | None = None
 
 
 def tree(work: Path, image: Path, unpacked: Unpacked, profile: HardwareProfile, tools: Tools) -> Path:
@@ -53,7 +67,7 @@ def tree(work: Path, image: Path, unpacked: Unpacked, profile: HardwareProfile, 
     return top
 
 
-def network(work: Path, top: Path, slot: Unpacked, rules: Path | None, target: Path, tools: Tools) -> Path:
+def network(work: Path, top: Path, slot: Unpacked, brought: Inside, target: Path, tools: Tools) -> Path:
     """A folder to be served by TFTP or HTTP: all but the image comes with the initrd, and the image is streamed."""
     over = shutil.copytree(_MEDIA / "network/initrd", work / "network-over")
     inside = over / "medium"
@@ -63,8 +77,9 @@ def network(work: Path, top: Path, slot: Unpacked, rules: Path | None, target: P
     shutil.copytree(_MEDIA / "network/system", inside / "system", symlinks=True, dirs_exist_ok=True)
     shutil.copyfile(_MEDIA / "network/install.network", inside / "install.network")
     shutil.copy(tools.path("usr/bin/curl"), inside / "bin/curl")  # the root has its library, for ClamAV
-    if rules:
-        shutil.copyfile(rules, inside / "install.yaml")
+    for source, place in ((brought.rules, "install.yaml"), (brought.ca, "image/ca.pem")):
+        if source:
+            shutil.copyfile(source, inside / place)
     target.mkdir()
     (inside / "image/image.raw.zst").rename(target / "image.raw.zst")
     for name in ("vmlinuz", "initrd"):
@@ -76,7 +91,13 @@ def network(work: Path, top: Path, slot: Unpacked, rules: Path | None, target: P
     facts = slot.facts
     arguments = f"roothash={facts['roothash']} hashoffset={facts['hashoffset']} {facts['arguments']}"
     for name in ("boot.ipxe", "grub.cfg"):
-        (target / name).write_text((_MEDIA / "network" / name).read_text().replace("@ARGUMENTS@", arguments))
+        text = (_MEDIA / "network" / name).read_text().replace("@ARGUMENTS@", arguments)
+        (target / name).write_text(text.replace("@CONSOLE@", (top / "boot/grub/console.cfg").read_text()))
+    for name, form, modules in _NETWORK_LOADERS:
+        library = tools.path("usr/lib/grub") / form.removesuffix("-pxe")
+        # Without a prefix of its own GRUB takes grub.cfg from where it was itself taken from.
+        image = ("grub-mkimage", "--compression=auto", "-d", library, "-O", form, "-p", "", "-o", target / name)
+        tools.run(*image, *MODULES, *modules)
     return target
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 from argparse import Namespace
 from collections.abc import Callable
+from pathlib import Path
 
 from hardware import profile as profiles
 from hardware.host.errors import Problem, Refused, refuse
@@ -14,6 +16,7 @@ from hardware.host.log import Steps
 from images import archive, manifest, medium, recipe, tools
 from images.answers import read, read_secrets, sealed
 from images.medium import Brought
+from images.steps.media import Inside
 from images.store import Store
 from installer.medium.rules import Rules
 from overlays.problems import problems as settings_problems
@@ -35,6 +38,10 @@ def make(arguments: Namespace) -> int:
         problems.append(Problem("--secrets", "", "goes with an answer file", "name it with --answers FILE"))
     if arguments.network and arguments.answers:
         problems.append(Problem("--answers", "", "does not go with --network", "put them on a volume labelled POSTERN"))
+    if arguments.ca:
+        problems += _authority(arguments.ca)
+    if arguments.ca and not arguments.network:
+        problems.append(Problem("--ca", "", "goes with --network", "a stick or CD has its image with it"))
     if problems:
         raise Refused(problems)
     if os.geteuid() != 0:
@@ -44,8 +51,9 @@ def make(arguments: Namespace) -> int:
     toolbox = tools.tools_tree(store, state)
     if arguments.network:
         target = image / "network"
-        medium.build_network(image, profile, arguments.install, target, toolbox, Steps(medium.NETWORK_STEPS))
-        hint = "Serve that folder by TFTP, HTTP or HTTPS, and have boxes load boot.ipxe from it; grub.cfg is for GRUB."
+        inside = Inside(arguments.install, arguments.ca)
+        medium.build_network(image, profile, inside, target, toolbox, Steps(medium.NETWORK_STEPS))
+        hint = "Serve it by TFTP or HTTP. A box loads boot.ipxe by iPXE, else grubx64.efi by UEFI or grub.0 by BIOS."
     else:
         target = image / "medium.iso"
         brought = Brought(arguments.answers, arguments.secrets, arguments.install)
@@ -56,6 +64,17 @@ def make(arguments: Namespace) -> int:
     else:
         print(f"{target}: installs Postern {found.version} for {profile.id}\n{hint}")
     return 0
+
+
+def _authority(path: Path) -> list[Problem]:
+    """Why the certificates in that file cannot be trusted; that they sign others is for openssl to find out."""
+    try:
+        ssl.create_default_context(cafile=path)
+    except ssl.SSLError:
+        return [Problem(str(path), "", "holds no certificate of an authority", "in PEM form")]
+    except OSError as error:
+        return [Problem(str(path), "", f"cannot be read: {error.strerror}")]
+    return []
 
 
 COMMANDS: dict[str, Callable[[Namespace], int]] = {"medium": make}

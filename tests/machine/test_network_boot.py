@@ -1,49 +1,28 @@
-"""A blank box that starts from its network and installs itself, by HTTP and by TFTP."""
+"""A blank box that starts from its network and installs itself: by HTTP, by TFTP, and with the image by HTTPS."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from hardware import profile as profiles
-from hardware.host.log import Steps
-from hardware.twin import FACTORY_NET, UserNet
-from images import medium
+from hardware.twin import FACTORY_NET
 from images.tools import Tools
 from installer.flash import receipt
+from tests.authority import Authority
 from tests.machine.conftest import MakeBox
 from tests.machine.installing import blank, left_on
+from tests.machine.serving import PATIENCE, address, by_http, by_tftp, folder_of
+from tests.web import web
 
-PATIENCE = 600.0  # kernel and initrd are 300 MB
+BEGUN = r" [1-9]\d* of \d+ MiB"
 
 
 @pytest.fixture(scope="module")
 def served(toolbox: Tools, image: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that `build.py medium --network` makes, with rules that fit the twin's disk."""
-    folder = tmp_path_factory.mktemp("network")
-    rules = folder / "rules.yaml"
-    rules.write_text("format: 1\ndisk: {bus: virtio, least_gb: 8}\n")
-    profile, steps = profiles.load("vm-bios"), Steps(medium.NETWORK_STEPS)
-    medium.build_network(image("vm-bios"), profile, rules, folder / "served", toolbox, steps)
-    return folder / "served"
-
-
-@contextmanager
-def by_http(folder: Path) -> Iterator[UserNet]:
-    """A network whose host has a web server; it is Python's own, on the loopback."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(folder)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield replace(FACTORY_NET, bootfile=f"http://{FACTORY_NET.host.ip}:{server.server_port}/boot.ipxe")
-    finally:
-        server.shutdown()
+    return folder_of(image("vm-bios"), "vm-bios", tmp_path_factory.mktemp("network"), toolbox)
 
 
 def test_a_blank_box_installs_itself_by_http(box: MakeBox, served: Path) -> None:
@@ -57,9 +36,29 @@ def test_a_blank_box_installs_itself_by_http(box: MakeBox, served: Path) -> None
 
 
 def test_a_blank_box_begins_to_install_itself_by_tftp(box: MakeBox, served: Path) -> None:
-    """Until the image comes: an emulated processor that answers each 1.4 kB takes minutes for all of it."""
+    """Until the image comes: an emulated processor that answers each 1.4 kB takes minutes for all of it (../bench)."""
     made = box("vm-bios")
     made.disk = blank(made, "disk", 16)
-    net = replace(FACTORY_NET, tftp=served, bootfile="boot.ipxe")
-    with made.on(ports=(net,), from_network=True) as line:
-        assert "Installing on /dev/vda" in line.expect(r" [1-9]\d* of \d+ MiB", PATIENCE)
+    with made.on(ports=(by_tftp(served),), from_network=True) as line:
+        assert "Installing on /dev/vda" in line.expect(BEGUN, PATIENCE)
+
+
+def test_a_blank_box_begins_by_uefi_and_grub_with_the_image_by_https(
+    box: MakeBox, toolbox: Tools, tmp_path: Path
+) -> None:
+    """UEFI's own PXE loads GRUB by TFTP; the image's server is of an authority that was brought along."""
+    made = box("vm-uefi")
+    made.disk = blank(made, "disk", 16)
+    authority = Authority(tmp_path)
+    (tmp_path / "ca.pem").write_text(authority.root.text)
+    names = f"subjectAltName=IP:{FACTORY_NET.host.ip}\nbasicConstraints=critical,CA:FALSE\n"
+    signed = authority.sign("the host", authority.root, extensions=names)
+    top = tmp_path / "top"
+    top.mkdir()
+    folder = folder_of(made.image, "vm-uefi", top, toolbox, tmp_path / "ca.pem")
+    with web(top, signed) as port:
+        loader, place = folder / "grub.cfg", address(port, "https")
+        loader.write_text(re.sub("(?m)^set IMAGE=.*", f'set IMAGE="{place}$FOLDER"', loader.read_text()))
+        with made.on(ports=(by_tftp(top, f"{folder.name}/grubx64.efi"),), from_network=True) as line:
+            line.expect(f"Its image from {place}/vm-uefi")
+            assert "Installing on /dev/vda" in line.expect(BEGUN, PATIENCE)

@@ -15,6 +15,7 @@ from hardware.host.errors import Refused
 from images import manifest, recipe
 from images.manifest import Artefact, Manifest
 from images.steps import layout, media, unpack
+from images.steps.unpack import Unpacked
 from images.tools import Tools
 
 Program = Callable[[str, str], None]
@@ -60,6 +61,37 @@ def test_an_image_that_is_not_the_manifests_is_refused(image: Path, tools: Tools
     other = manifest.load(image).model_copy(update={"root_sha256": "0" * 64})
     with pytest.raises(Refused, match=r"image.raw.zst: is not what the manifest says"):
         unpack.unpack(image, other, TABLE, tmp_path, tools)
+
+
+def test_what_a_network_serves(tools: Tools, program: Program, tmp_path: Path) -> None:
+    """The initrd has what was brought along; both scripts say the same of the kernel, and no mark is left in them."""
+    top, boot = tmp_path / "tree", tmp_path / "slot"
+    for name in ("root.img", "image/image.raw.zst", "boot/vmlinuz", "boot/initrd", "start", "console"):
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).touch()
+    for name in ("code", "bin", "system", "boot/grub"):
+        (top / name).mkdir()
+    (top / "boot/grub/console.cfg").write_text("terminal_output serial\n")
+    boot.mkdir()
+    (boot / "slot.cfg").write_text('set roothash="12"\nset hashoffset="34"\nset arguments="quiet"\n')
+    program("cpio", "cat")  # the names
+    program("curl", "")
+    program("grub-mkimage", 'while [ "$1" != -o ]; do shift; done; echo "$*" >"$2"')
+    for brought in ("rules", "ca"):
+        (tmp_path / brought).touch()
+    inside = media.Inside(tmp_path / "rules", tmp_path / "ca")
+    made = media.network(tmp_path, top, Unpacked(tmp_path / "root", boot), inside, tmp_path / "network", tools)
+    names = ["boot.ipxe", "grub.0", "grub.cfg", "grubx64.efi", "image.raw.zst", "initrd", "vmlinuz"]
+    assert sorted(path.name for path in made.iterdir()) == names
+    packed = (made / "initrd").read_text().splitlines()
+    assert {"medium/install.yaml", "medium/image/ca.pem", "medium/root.img", "storage"} <= set(packed)
+    for name in ("boot.ipxe", "grub.cfg"):
+        text = (made / name).read_text()
+        assert "roothash=12 hashoffset=34 quiet postern.image=" in text
+        assert "@" not in text
+    assert "\nterminal_output serial\n" in (made / "grub.cfg").read_text()
+    assert {"efinet", "tftp", "http", "linux", "regexp"} <= set((made / "grubx64.efi").read_text().split())
+    assert {"pxe", "tftp", "http", "linux", "regexp"} <= set((made / "grub.0").read_text().split())
 
 
 def test_the_code_on_the_medium_is_all_that_it_runs(tmp_path: Path) -> None:

@@ -46,3 +46,14 @@ def test_all_problems_of_what_it_is_to_bring_at_once(out: Path, tmp_path: Path) 
         "--secrets: goes with an answer file"
     )
     assert not list(out.glob("**/*.iso"))
+
+
+def test_an_authority_goes_with_the_network_and_is_one(out: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    text.write_text("no certificate")
+    words = ("fortimail-100", "--out", out, "--ca")
+    assert refusal(*words, text) == [
+        f"{text}: holds no certificate of an authority (in PEM form)",
+        "--ca: goes with --network (a stick or CD has its image with it)",
+    ]
+    assert refusal(*words, "absent", "--network") == ["absent: cannot be read: No such file or directory"]
