@@ -17,7 +17,7 @@ from installer.apply.places import Places
 from installer.medium import by_hand, unattended
 from installer.medium.work import Medium
 from installer.wizard import console
-from installer.wizard.console import Console, State, choose
+from installer.wizard.console import Console, Found, State, choose
 from installer.wizard.turn import holder, turn
 from installer.wizard.ui import HungUp
 
@@ -51,9 +51,9 @@ class Installer(Console):
         path = self.places.answers_problems
         return path.read_text(errors="replace").strip() if path.exists() else ""
 
-    def wait(self) -> str | None:
+    def wait(self, before: Found) -> str | None:
         """A box before its set-up takes more words than this; here they are as good as any other."""
-        word = super().wait()
+        word = super().wait(before)
         return word if word in (None, "plain", "full") else ""
 
     def set_up(self, word: str) -> None:

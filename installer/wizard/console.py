@@ -45,6 +45,9 @@ class State(Enum):
     IN_SERVICE = auto()
 
 
+Found = tuple[State, str, str]
+
+
 @dataclass
 class Console:
     """One console: terminal in and out, and the box behind it."""
@@ -55,13 +58,13 @@ class Console:
     def serve(self) -> None:
         """Stay until the box is in service or the line hangs up."""
         self.quiet()
-        while self.state() is not State.IN_SERVICE:
-            if self.state() is State.REFUSED:
+        while (found := self.found())[0] is not State.IN_SERVICE:
+            if found[0] is State.REFUSED:
                 self.say(f"\n{_text(self.places.refused)}\nThis box cannot be set up with this image.")
-                self.wait()
+                self.wait(found)
                 continue
             self.say(self.welcome())
-            word = self.wait()
+            word = self.wait(found)
             if word == "answers":
                 self.take_answers()
             elif word == RESTORE:
@@ -109,11 +112,14 @@ class Console:
             lines += [f"Type {RESTORE} and Enter to take a backup from a volume labelled POSTERN instead."]
         return "\n".join(lines)
 
-    def wait(self) -> str | None:
-        """The next line typed; None as soon as what the welcome says has changed."""
-        before = (self.state(), holder(self.lock), _text(self.places.answers_problems))
+    def found(self) -> Found:
+        """What the welcome depends on."""
+        return self.state(), holder(self.lock), _text(self.places.answers_problems)
+
+    def wait(self, before: Found) -> str | None:
+        """The next line typed; None as soon as it is not as `before` the welcome was said."""
         while not select.select([sys.stdin.fileno()], [], [], LOOK_SECONDS)[0]:
-            if (self.state(), holder(self.lock), _text(self.places.answers_problems)) != before:
+            if self.found() != before:
                 return None
         # The terminal hands over one line at a time; nothing that comes after it is swallowed here.
         line = os.read(sys.stdin.fileno(), 4096)

@@ -52,5 +52,5 @@ def test_words_of_a_box_before_its_set_up_lead_to_the_installation(
 ) -> None:
     installer = Installer("ttyS0", places)
     for typed, taken in (("restore", ""), ("answers", ""), ("plain", "plain"), (None, None)):
-        monkeypatch.setattr(Console, "wait", lambda _, typed=typed: typed)
-        assert installer.wait() == taken
+        monkeypatch.setattr(Console, "wait", lambda _, __, typed=typed: typed)
+        assert installer.wait(installer.found()) == taken
