@@ -50,7 +50,7 @@ class Facts(Frozen):
 class Receipt(Frozen):
     """The facts, and the signature over their JSON by the key (Ed25519, both in base64)."""
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     facts: Facts
     key: str
     signature: str

@@ -75,7 +75,7 @@ class Bench:
         """Hand a message to the agent as Postfix does; the answer for each recipient."""
         lines = b"From: Eve <eve@outside.example>\r\nSubject: s\r\n" + header + f"X-Postern-Score: {score}\r\n".encode()
         with socket.socket(socket.AF_UNIX) as line:
-            line.settimeout(20)
+            line.settimeout(120)
             line.connect(str(self.path))
             reader = line.makefile("rb")
             for command in ("LHLO box", f"MAIL FROM:<{sender}>", *(f"RCPT TO:<{one}>" for one in recipients), "DATA"):
