@@ -102,6 +102,8 @@ def test_a_server_that_was_away_gets_what_it_missed(logged: Logged) -> None:
     subjects = [f"missed {number}" for number in range(3)]
     for subject in subjects:
         logged.mail(subject)
+    tried = "Connection refused"
+    until(lambda: tried in logged.lab.box.journal("-u", "rsyslog", "-n", "20"), "a try to send", logged.lab.box.tail)
     logged.lab.box.run("systemctl", "restart", "rsyslog.service")
     logged.lab.box.run("systemctl", "restart", "postern-logs.service")
     logged.mail("later")
