@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from hardware.host.errors import Refused
@@ -14,21 +13,13 @@ from hardware.host.log import Steps
 from hardware.profile import HardwareProfile
 from images import emulate, manifest, recipe
 from images.steps import layout, media, unpack
+from images.steps.media import Brought
 from images.steps.unpack import Unpacked
 from images.tools import Tools
 
 STEPS, NETWORK_STEPS = 4, 3
 _ROOM_MIB = 3000
 _RECIPE = "appliance"
-
-
-@dataclass(frozen=True)
-class Brought:
-    """What goes onto a volume of the medium's own: for the box (answers, secrets), and which disk to install on."""
-
-    answers: Path | None = None
-    secrets: Path | None = None
-    rules: Path | None = None
 
 
 def build(image: Path, profile: HardwareProfile, brought: Brought, target: Path, tools: Tools, steps: Steps) -> None:
@@ -45,7 +36,7 @@ def build(image: Path, profile: HardwareProfile, brought: Brought, target: Path,
 
 
 def build_network(
-    image: Path, profile: HardwareProfile, brought: media.Inside, target: Path, tools: Tools, steps: Steps
+    image: Path, profile: HardwareProfile, brought: Brought, target: Path, tools: Tools, steps: Steps
 ) -> None:
     """Make the folder from which boxes are installed over the network."""
     with _work(target) as work:

@@ -33,9 +33,12 @@ _FIXED = {"SOURCE_DATE_EPOCH": "315532800", "MTOOLS_SKIP_CHECK": "1"}  # FAT's f
 
 
 @dataclass(frozen=True)
-class Inside:
-    """What a network boot's initrd brings along: which disk, and which authorities the image's server may be of."""
+class Brought:
+    """What a medium brings beside the image: for the box (answers, secrets), which disk to install on, and which
+    authorities the server may be of that a network boot takes the image from."""
 
+    answers: Path | None = None
+    secrets: Path | None = None
     rules: Path | None = None
     ca: Path | None = None
 
@@ -67,7 +70,7 @@ def tree(work: Path, image: Path, unpacked: Unpacked, profile: HardwareProfile, 
     return top
 
 
-def network(work: Path, top: Path, slot: Unpacked, brought: Inside, target: Path, tools: Tools) -> Path:
+def network(work: Path, top: Path, slot: Unpacked, brought: Brought, target: Path, tools: Tools) -> Path:
     """A folder to be served by TFTP or HTTP: all but the image comes with the initrd, and the image is streamed."""
     over = shutil.copytree(_MEDIA / "network/initrd", work / "network-over")
     inside = over / "medium"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import ssl
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -15,10 +14,10 @@ from hardware.host.files import default_cache
 from hardware.host.log import Steps
 from images import archive, manifest, medium, recipe, tools
 from images.answers import read, read_secrets, sealed
-from images.medium import Brought
-from images.steps.media import Inside
+from images.steps.media import Brought
 from images.store import Store
 from installer.medium.rules import Rules
+from overlays.pem import read_authorities
 from overlays.problems import problems as settings_problems
 from overlays.settings import Settings
 
@@ -49,14 +48,13 @@ def make(arguments: Namespace) -> int:
     store = Store(default_cache())
     state = archive.reached(recipe.load("appliance").suite, arguments.mirror, arguments.security_mirror)
     toolbox = tools.tools_tree(store, state)
+    brought = Brought(arguments.answers, arguments.secrets, arguments.install, arguments.ca)
     if arguments.network:
         target = image / "network"
-        inside = Inside(arguments.install, arguments.ca)
-        medium.build_network(image, profile, inside, target, toolbox, Steps(medium.NETWORK_STEPS))
+        medium.build_network(image, profile, brought, target, toolbox, Steps(medium.NETWORK_STEPS))
         hint = "Serve it by TFTP or HTTP. A box loads boot.ipxe by iPXE, else grubx64.efi by UEFI or grub.0 by BIOS."
     else:
         target = image / "medium.iso"
-        brought = Brought(arguments.answers, arguments.secrets, arguments.install)
         medium.build(image, profile, brought, target, toolbox, Steps(medium.STEPS))
         hint = "Copied byte for byte to a stick (by dd, say), or burnt to a CD, it starts the box."
     if arguments.json:
@@ -67,13 +65,13 @@ def make(arguments: Namespace) -> int:
 
 
 def _authority(path: Path) -> list[Problem]:
-    """Why the certificates in that file cannot be trusted; that they sign others is for openssl to find out."""
+    """Why the certificates in that file cannot be trusted."""
     try:
-        ssl.create_default_context(cafile=path)
-    except ssl.SSLError:
-        return [Problem(str(path), "", "holds no certificate of an authority", "in PEM form")]
+        read_authorities(path.read_text(errors="replace"))
     except OSError as error:
         return [Problem(str(path), "", f"cannot be read: {error.strerror}")]
+    except ValueError as error:
+        return [Problem(str(path), "", str(error))]
     return []
 
 

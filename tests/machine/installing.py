@@ -13,7 +13,7 @@ from hardware.host import run
 from hardware.host.log import Steps
 from hardware.twin import Drive, DriveBus, ImageFile
 from images import emulate, manifest, medium
-from images.medium import Brought
+from images.steps.media import Brought
 from installer.flash import receipt
 from tests.machine.disk import NO_CHECK, TABLE
 from tests.machine.screen import ENTER, ERASE, UP, Screen

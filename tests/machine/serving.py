@@ -11,7 +11,7 @@ from hardware import profile as profiles
 from hardware.host.log import Steps
 from hardware.twin import FACTORY_NET, UserNet
 from images import medium
-from images.steps.media import Inside
+from images.steps.media import Brought
 from images.tools import Tools
 from tests.web import web
 
@@ -24,7 +24,7 @@ def folder_of(image: Path, profile: str, work: Path, tools: Tools, ca: Path | No
     rules, made = work / "rules.yaml", work / profile
     rules.write_text(RULES)
     steps = Steps(medium.NETWORK_STEPS)
-    medium.build_network(image, profiles.load(profile), Inside(rules, ca), made, tools, steps)
+    medium.build_network(image, profiles.load(profile), Brought(rules=rules, ca=ca), made, tools, steps)
     return made
 
 

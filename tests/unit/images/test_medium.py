@@ -79,7 +79,7 @@ def test_what_a_network_serves(tools: Tools, program: Program, tmp_path: Path) -
     program("grub-mkimage", 'while [ "$1" != -o ]; do shift; done; echo "$*" >"$2"')
     for brought in ("rules", "ca"):
         (tmp_path / brought).touch()
-    inside = media.Inside(tmp_path / "rules", tmp_path / "ca")
+    inside = media.Brought(rules=tmp_path / "rules", ca=tmp_path / "ca")
     made = media.network(tmp_path, top, Unpacked(tmp_path / "root", boot), inside, tmp_path / "network", tools)
     names = ["boot.ipxe", "grub.0", "grub.cfg", "grubx64.efi", "image.raw.zst", "initrd", "vmlinuz"]
     assert sorted(path.name for path in made.iterdir()) == names

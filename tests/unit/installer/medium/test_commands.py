@@ -53,7 +53,7 @@ def test_an_authority_goes_with_the_network_and_is_one(out: Path, tmp_path: Path
     text.write_text("no certificate")
     words = ("fortimail-100", "--out", out, "--ca")
     assert refusal(*words, text) == [
-        f"{text}: holds no certificate of an authority (in PEM form)",
+        f"{text}: is not a certificate in PEM form: it begins with -----BEGIN CERTIFICATE-----",
         "--ca: goes with --network (a stick or CD has its image with it)",
     ]
     assert refusal(*words, "absent", "--network") == ["absent: cannot be read: No such file or directory"]
