@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
 from hardware.host.errors import Refused
 from images import archive
 from images.store import Store
+from tests.web import web
 
 MAIN, SECURITY = "http://main.example.org", "http://security.example.org"
 RELEASE = """-----BEGIN PGP SIGNED MESSAGE-----
@@ -33,11 +31,6 @@ c2lnbmF0dXJl
 Fake = Callable[[str, str], Path]
 
 
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
-
-
 @pytest.fixture
 def releases(tmp_path: Path) -> dict[str, Path]:
     """The release files of an archive, by the names of their suites."""
@@ -54,12 +47,8 @@ def releases(tmp_path: Path) -> dict[str, Path]:
 def mirror(tmp_path: Path, releases: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of a web server that has this archive."""
     monkeypatch.delenv("http_proxy", raising=False)
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=tmp_path / "www")) as server:
-        thread = Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with web(tmp_path / "www") as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture
