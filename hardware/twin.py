@@ -352,10 +352,13 @@ def _ports(profile: HardwareProfile, options: TwinOptions) -> Iterator[str]:
             place = f"bus=bus{bus},addr={slot}"
         yield from ("-netdev", _netdev(f"port{number}", link))
         mac = mac_address(profile, number, options.unit)
+        device = f"{nics.model},netdev=port{number},mac={mac},{place}"
         starts = options.from_network and number == 1
-        rom = "" if starts and not options.ovmf else ",romfile="
-        place += f"{rom}{',bootindex=0' if starts else ''}"
-        yield from ("-device", f"{nics.model},netdev=port{number},mac={mac},{place}")
+        if starts:
+            device += ",bootindex=0"
+        if options.ovmf or not starts:
+            device += ",romfile="  # no iPXE: UEFI has drivers of its own, and other ports start nothing
+        yield from ("-device", device)
 
 
 def _own_net(number: int) -> UserNet:

@@ -46,6 +46,7 @@ class State(Enum):
 
 
 Found = tuple[State, str, str]
+"""State, the console that sets the box up or nothing, and what is wrong with the answer file or nothing."""
 
 
 @dataclass
