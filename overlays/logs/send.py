@@ -1,11 +1,13 @@
 """Sends the box's records to a log server: reads the journal along, makes records of it, and hands them to rsyslog, who
-keeps them until the server has them. What was handed over is known by its place in the journal."""
+takes one when the server has the one before. The journal keeps them until then: what is sent is known by its place."""
 
 from __future__ import annotations
 
+import fcntl
 import signal
 import socket
 import sys
+import termios
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -35,42 +37,53 @@ class Configuration(Frozen):
 
 
 class Sender:
-    """Hands records over, each until it is taken."""
+    """Hands records over, each until it is taken. `place` is how far all is sent, as far as we know."""
 
     def __init__(self, configuration: Configuration, place: int, to: str = RSYSLOG) -> None:
         self._configuration = configuration
         self._to = to
         self._line: socket.socket | None = None
         self._begun = self.place = place
-        self._arrived = 0
+        self._arrived = self._handed = 0  # the entry that we are at, and the one of the last record
         self._records = Records(configuration.types, self._tell)
 
     def take(self, entry: journal.Entry) -> None:
         """One more entry. Those up to the place where we began only say what went before."""
+        self.look()
         self._arrived = entry.arrived
         self._records.take(entry)
-        self.place = max(self.place, entry.arrived)
+        if not self._line:
+            self.place = max(self.place, entry.arrived)
+
+    def look(self) -> None:
+        """When no record waits between us and rsyslog, all are sent but the last, with which it may be busy.
+
+        Should it end now, that one is sent again, and may come twice.
+        """
+        if self._line and not any(fcntl.ioctl(self._line, termios.TIOCOUTQ, bytes(4))):
+            self.place = max(self.place, self._handed - 1)
 
     def _tell(self, record: Record) -> None:
         if self._arrived <= self._begun or record.level.number > self._configuration.level.number:
             return
         text = line(record, self._configuration.host).encode()
-        while not self._sent(text):
-            time.sleep(1)  # rsyslog is not there; the journal keeps what comes meanwhile
-
-    def _sent(self, text: bytes) -> bool:
+        while not self._line:
+            self._line = self._connected()
         try:
-            if self._line is None:
-                made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-                made.connect(self._to)
-                self._line = made
             self._line.send(text)
         except OSError:
-            if self._line:
-                self._line.close()
-            self._line = None
-            return False
-        return True
+            sys.exit("rsyslog has ended; what it had not sent is read again")
+        self._handed = self._arrived
+
+    def _connected(self) -> socket.socket | None:
+        made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            made.connect(self._to)
+        except OSError:
+            made.close()
+            time.sleep(1)  # rsyslog is not there; the journal keeps what comes meanwhile
+            return None
+        return made
 
 
 def line(record: Record, host: str) -> str:
@@ -97,6 +110,7 @@ def serve(configuration: Configuration, place_file: Path = PLACE) -> None:
                     files.write(place_file, str(sender.place))
                     noted = time.monotonic()
         finally:
+            sender.look()
             files.write(place_file, str(sender.place))
     sys.exit("the journal has come to an end")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -104,26 +105,51 @@ def test_entries_of_the_journal() -> None:
     assert (second.level, second.text, second.arrived) == (6, "two | lines", 1795568773000001)
 
 
-def test_the_sender_keeps_to_types_level_and_place(tmp_path: Path) -> None:
-    inbox = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    inbox.settimeout(10)
-    inbox.bind(str(tmp_path / "in"))
+@pytest.fixture
+def inbox(tmp_path: Path) -> Iterator[socket.socket]:
+    """What rsyslog takes records from."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as made:
+        made.settimeout(10)
+        made.bind(str(tmp_path / "in"))
+        yield made
+
+
+def sender(tmp_path: Path, place: int = 0) -> send.Sender:
+    """Sends events that are of note."""
     wanted = send.Configuration(format=1, host="mx1.example.org", types=(LogType.EVENT,), level=Level.NOTIFICATION)
-    sender = send.Sender(wanted, 5, str(tmp_path / "in"))
-    sender.take(entry("", "old", "sudo", 5, arrived=5))
-    sender.take(entry("", "of no matter", "sudo", 6, arrived=6))
-    sender.take(entry("postfix", REFUSED, arrived=6))
-    sender.take(entry("", "new", "sudo", 5, arrived=7))
+    return send.Sender(wanted, place, str(tmp_path / "in"))
+
+
+def test_the_sender_keeps_to_types_and_level_and_goes_on_where_it_was(tmp_path: Path, inbox: socket.socket) -> None:
+    made = sender(tmp_path, 5)
+    made.take(entry("", "old", "sudo", 5, arrived=5))
+    made.take(entry("", "of no matter", "sudo", 6, arrived=6))
+    made.take(entry("postfix", REFUSED, arrived=6))
+    assert made.place == 6
+    made.take(entry("", "new", "sudo", 5, arrived=7))
     assert inbox.recv(9000).decode().endswith('by="sudo" text="new"')
-    assert sender.place == 7
 
 
-def test_a_record_waits_until_it_is_taken(tmp_path: Path) -> None:
-    wanted = send.Configuration(format=1, host="mx1.example.org", types=(LogType.EVENT,), level=Level.INFORMATION)
-    sender = send.Sender(wanted, 0, str(tmp_path / "in"))
-    waiting = threading.Thread(target=sender.take, args=(entry("", "new", "sudo", 5),), daemon=True)
+def test_what_rsyslog_has_not_taken_is_read_again(tmp_path: Path, inbox: socket.socket) -> None:
+    """Nor is it done with the last that it took: it takes one when it has sent the one before."""
+    made = sender(tmp_path)
+    for arrived in (6, 7, 8):
+        made.take(entry("", "new", "sudo", 5, arrived=arrived))
+    for place in (0, 0, 7):
+        inbox.recv(9000)
+        made.look()
+        assert made.place == place
+    inbox.close()
+    with pytest.raises(SystemExit, match="read again"):
+        made.take(entry("", "new", "sudo", 5, arrived=9))
+    assert made.place == 7
+
+
+def test_a_record_waits_until_rsyslog_is_there(tmp_path: Path) -> None:
+    made = sender(tmp_path)
+    waiting = threading.Thread(target=made.take, args=(entry("", "new", "sudo", 5),), daemon=True)
     waiting.start()
-    inbox = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    inbox.settimeout(10)
-    inbox.bind(str(tmp_path / "in"))
-    assert b'text="new"' in inbox.recv(9000)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as late:
+        late.settimeout(10)
+        late.bind(str(tmp_path / "in"))
+        assert b'text="new"' in late.recv(9000)
