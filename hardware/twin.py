@@ -23,8 +23,11 @@ SCREEN_SLOT, DISK_SLOT, _USB, _FIRST_DRIVE, _FIRST_ROOT_PORT = "02.0", "10.0", "
 # Emulated is x86-64 level 1, whatever the profile has: Debian needs no more, and a program that does is found here.
 # What came later is slow to emulate, and Rspamd would compile for it, for minutes. It is QEMU's own model, cut down:
 # the one of that level, qemu64, was seen to stand still while it booted. erms announces "fast" strings: slow ones here.
-# la57 has a fifth level of page tables, which are walked in software: 4 % of a start.
-_EMULATED = "max,-la57,-erms,-ssse3,-sse4.1,-sse4.2,-avx,-avx2,-aes,-pclmulqdq,-vaes,-vpclmulqdq,-sha-ni,-gfni"
+# la57 has a fifth level of page tables, which are walked in software: 4 % of a start; smap and pku ask at each access.
+_EMULATED = (
+    "max,-la57,-smap,-smep,-umip,-pku,-erms,-ssse3,-sse4.1,-sse4.2,-avx,-avx2,-aes,-pclmulqdq,-vaes,-vpclmulqdq,"
+    "-sha-ni,-gfni"
+)
 
 
 class Accelerator(StrEnum):

@@ -6,8 +6,10 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from hardware import profile as profiles
 from hardware.host.files import default_cache
@@ -24,6 +26,10 @@ from images.store import Store
 from images.tools import Tools
 from tests.peers import Peers, browser_tree, libvirt_tree, peers_tree
 
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+    from xdist.workermanage import WorkerController
+
 # Minutes each, most of it waiting for one box: begun first, so that no core idles at the end of a run.
 LONGEST = (
     *("machine/test_power.py", "machine/test_setup.py", "machine/test_medium_uefi.py", "machine/test_medium.py"),
@@ -34,6 +40,38 @@ LONGEST = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: next((at for at, name in enumerate(LONGEST) if item.path.match(name)), len(LONGEST)))
+
+
+class Mixed(LoadFileScheduling):  # type: ignore[misc]  # it has no types
+    """Files for twice as many workers as there are cores. One for each core takes emulated boxes, which keep it busy,
+    and what is left after them; the others take what mostly waits, and never a box."""
+
+    def __init__(self, config: pytest.Config, log: Producer | None = None) -> None:
+        super().__init__(config, log)
+        self._with_boxes: set[WorkerController] = set()
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        if scope := self._first_for(node):
+            self.workqueue.move_to_end(scope, last=False)
+            super()._assign_work_unit(node)
+
+    def _reschedule(self, node: WorkerController) -> None:
+        if self._first_for(node) or node.shutting_down:
+            super()._reschedule(node)
+        else:
+            node.shutdown()
+
+    def _first_for(self, node: WorkerController) -> str:
+        self._with_boxes &= set(self.nodes)
+        if len(self._with_boxes) < self.numnodes // 2:
+            self._with_boxes.add(node)
+        boxes = [scope for scope in self.workqueue if "/machine/" in scope and node in self._with_boxes]
+        others = [scope for scope in self.workqueue if "/machine/" not in scope]
+        return next(iter([*boxes, *others]), "")
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Mixed:
+    return Mixed(config, log)
 
 
 def pytest_configure() -> None:

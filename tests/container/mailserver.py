@@ -75,6 +75,10 @@ class MailServer:
         """Refuse every other recipient with 550. At first it takes all."""
         (self._folder / "known").write_text("\n".join(addresses), encoding="utf-8")
 
+    def know_all(self) -> None:
+        """Take every recipient again."""
+        (self._folder / "known").unlink(missing_ok=True)
+
     @property
     def asked(self) -> list[str]:
         """Every recipient that it was asked for, with or without a message."""

@@ -113,8 +113,9 @@ def test_ssh_listens_to_strangers_without_rights(gateway: Lab) -> None:
         line.sendall(b"SSH-2.0-stranger\r\n")
         until(lambda: _pids(gateway.box, "sshd-auth"), "the process that reads", gateway.box.tail)
         process = gateway.box.path(f"proc/{_pids(gateway.box, 'sshd-auth')[0]}/status")
-        # It shuts itself in a moment after it began, and reads only then.
-        until(lambda: re.search(r"^Seccomp:\s+2$", process.read_text(), re.MULTILINE), "its filter", process.read_text)
+        # It shuts itself in a moment after it began, step by step, and reads only then.
+        shut_in = r"^Uid:\s+[1-9][\s\S]*^Seccomp:\s+2$"
+        until(lambda: re.search(shut_in, process.read_text(), re.MULTILINE), "its filter", process.read_text)
         status = process.read_text()
     assert not re.search(r"^Uid:\s+0", status, re.MULTILINE)
     assert re.search(r"^NoNewPrivs:\s+1$", status, re.MULTILINE)

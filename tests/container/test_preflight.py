@@ -132,8 +132,7 @@ def test_a_fault_of_the_surroundings(gateway: Lab, fault: str) -> None:
 
 
 def test_a_server_that_takes_everything(gateway: Lab) -> None:
-    gateway.example_com.know_only()
-    (gateway.folder / "com/known").unlink()
+    gateway.example_com.know_all()
     with names(gateway, *RIGHT):
         found = looked(gateway.box)
     gateway.example_com.know_only("postmaster@example.com", "postmaster@xn--bcher-kva.example")
