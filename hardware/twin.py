@@ -169,7 +169,7 @@ class Ovmf:
 @dataclass(frozen=True)
 class TwinOptions:
     """What differs from one start of a twin to the next. `ports` are the cables of port1, port2, ...; a port without
-    one has a restricted network of its own. `dmi`, `memory_mib` and `cpus` are for tests that want them wrong."""
+    one has a restricted network of its own. `dmi`, `memory_mib` and `cpus` are for tests that want them otherwise."""
 
     disk: ImageFile | NbdServer
     ovmf: Ovmf | None = None

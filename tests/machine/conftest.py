@@ -28,7 +28,8 @@ def box(toolbox: Tools, image: Callable[[str], Path], tmp_path_factory: pytest.T
 
     def made(profile: str) -> Box:
         folder = tmp_path_factory.mktemp(profile)
-        boxes.append(Box(toolbox, profiles.load(profile), image(profile), folder))
+        # As many boxes as there are cores are emulated at once: of two processors each, they wait for one another.
+        boxes.append(Box(toolbox, profiles.load(profile), image(profile), folder, cpus=1))
         return boxes[-1]
 
     yield made

@@ -195,6 +195,7 @@ class Stuck:
 @pytest.fixture(scope="module")
 def stuck(first: First, box: MakeBox, stick: Path, server: Server, tmp_path_factory: pytest.TempPathFactory) -> Stuck:
     made = box("vm-uefi")
+    made.cpus = None  # one life with all the processors that the twin has
     made.begin_as_vmdk()
     kept = empty_stick(made.tools, tmp_path_factory.mktemp("second") / "stick.img")
     kept.path.write_bytes(stick.read_bytes())

@@ -51,6 +51,7 @@ class Box:
     profile: HardwareProfile
     image: Path
     folder: Path
+    cpus: int | None = None  # the profile's
     disk: ImageFile | NbdServer = field(init=False)
     heard: list[str] = field(default_factory=list)
 
@@ -71,6 +72,7 @@ class Box:
             serial=SerialSocket(serial, wait=True, log=log),
             qmp=control,
             restart=False,
+            cpus=self.cpus,
             accelerator=emulate.accelerator(self.tools),
         )
         argv = emulate.command(self.tools, self.profile, replace(options, **changes))  # type: ignore[arg-type]  # by name
