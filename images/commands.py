@@ -110,8 +110,7 @@ def test(arguments: Namespace) -> int:
     if boxes := [lane for lane in lanes if lane in _LANES_AS_ROOT]:
         _as_root(f"the {' or the '.join(boxes)} lane")
     # A file's tests stay together, for they share its box; files are shared out (tests/conftest.py), measurements not.
-    workers = f"--numprocesses={2 * (os.cpu_count() or 1)}"
-    shared_out = [workers, "--dist=loadfile", "--no-loadscope-reorder"] if _BENCH not in lanes else []
+    shared_out = ["--numprocesses=auto", "--dist=loadfile", "--no-loadscope-reorder"] if _BENCH not in lanes else []
     command = [sys.executable, "-m", "pytest", "--durations=10", *shared_out, *(str(_TESTS / lane) for lane in lanes)]
     command += [f"-k{arguments.only}"] if arguments.only else []
     command += [f"--mirror={arguments.mirror}"] if arguments.mirror else []

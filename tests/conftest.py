@@ -43,31 +43,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class Mixed(LoadFileScheduling):  # type: ignore[misc]  # it has no types
-    """Files for twice as many workers as there are cores. One for each core takes emulated boxes, which keep it busy,
-    and what is left after them; the others take what mostly waits, and never a box."""
+    """Half of the workers take emulated boxes first, which keep a core busy; the others what mostly waits."""
 
     def __init__(self, config: pytest.Config, log: Producer | None = None) -> None:
         super().__init__(config, log)
         self._with_boxes: set[WorkerController] = set()
 
     def _assign_work_unit(self, node: WorkerController) -> None:
-        if scope := self._first_for(node):
-            self.workqueue.move_to_end(scope, last=False)
-            super()._assign_work_unit(node)
-
-    def _reschedule(self, node: WorkerController) -> None:
-        if self._first_for(node) or node.shutting_down:
-            super()._reschedule(node)
-        else:
-            node.shutdown()
-
-    def _first_for(self, node: WorkerController) -> str:
         self._with_boxes &= set(self.nodes)
-        if len(self._with_boxes) < self.numnodes // 2:
+        if len(self._with_boxes) < max(1, self.numnodes // 2):
             self._with_boxes.add(node)
-        boxes = [scope for scope in self.workqueue if "/machine/" in scope and node in self._with_boxes]
-        others = [scope for scope in self.workqueue if "/machine/" not in scope]
-        return next(iter([*boxes, *others]), "")
+        wanted = node in self._with_boxes
+        scope = next((one for one in self.workqueue if ("/machine/" in one) is wanted), next(iter(self.workqueue)))
+        self.workqueue.move_to_end(scope, last=False)
+        super()._assign_work_unit(node)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Mixed:
