@@ -67,10 +67,11 @@ class Sender:
         if self._arrived <= self._begun or record.level.number > self._configuration.level.number:
             return
         text = line(record, self._configuration.host).encode()
-        while not self._line:
-            self._line = self._connected()
+        while not (there := self._line or self._connected()):
+            time.sleep(1)  # rsyslog is not there; the journal keeps what comes meanwhile
+        self._line = there
         try:
-            self._line.send(text)
+            there.send(text)
         except OSError:
             sys.exit("rsyslog has ended; what it had not sent is read again")
         self._handed = self._arrived
@@ -81,7 +82,6 @@ class Sender:
             made.connect(self._to)
         except OSError:
             made.close()
-            time.sleep(1)  # rsyslog is not there; the journal keeps what comes meanwhile
             return None
         return made
 

@@ -171,7 +171,7 @@ STAGED: dict[str, tuple[Stage, dict[str, str], set[str]]] = {
     "Postfix is dead": (
         lambda of: stopped(of, "postfix"),
         dict.fromkeys(FILTERED, "no answer: Connection refused")
-        | dict.fromkeys(LISTENERS, "does not answer")
+        | dict.fromkeys(LISTENERS, "does not answer: Connection refused")
         | {"service postfix": "is inactive"},
         set(),
     ),
