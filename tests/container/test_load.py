@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import time
@@ -80,11 +79,9 @@ def _shortages(of: Lab) -> Iterator[Fault]:
 
     def without_space(sending: Sending, left_mib: int) -> None:
         filler = of.box.var / "filler"
-        with filler.open("ab", buffering=0) as file:
-            os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(of.box.var).free - (max(left_mib, 8) << 20))
-            with suppress(OSError):  # the disk is full
-                while not left_mib:
-                    file.write(bytes(1 << 16))
+        with filler.open("ab", buffering=0) as file, suppress(OSError):  # the disk is full
+            while not left_mib or shutil.disk_usage(of.box.var).free > left_mib << 20:
+                file.write(bytes(1 << 16))
         before = len(sending.put_off)
         until(
             lambda: any(said.startswith("452") for said in sending.put_off[before:]),
