@@ -23,7 +23,7 @@ _LONGEST = 600.0
 
 
 def rehearsed(settings: Settings, hardware: tuple[str, ...], folder: Path, outward: str) -> list[Finding]:
-    """Ask as if these settings were in force (half a minute). `hardware`: the names of the box's ports.
+    """Ask as if these settings were in force (some seconds). `hardware`: the names of the box's ports.
 
     `folder` is where the one that asks finds the settings, which hold no secret. Raises `Failed`.
     """

@@ -7,12 +7,13 @@ import secrets
 import smtplib
 import socket
 from collections.abc import Iterator
+from functools import partial
 
 import dns.resolver
 
 from hardware.host.run import Failed, run
 from installer.preflight import names
-from installer.preflight.finding import Finding, bad, good, look
+from installer.preflight.finding import Finding, bad, good, look, side_by_side
 from overlays.domains.settings import Verify
 from overlays.settings import Domain, Settings
 
@@ -23,9 +24,8 @@ _OFFSET = re.compile(r"wrong by (-?[0-9.]+) seconds")
 
 def protected(settings: Settings) -> Iterator[Finding]:
     """Does each domain's server take mail for its postmaster, and refuse a recipient that nobody has?"""
-    for domain in settings.domains:
-        if domain.server is not None:
-            yield _server(domain, settings.mailhost.fqdn)
+    servers = [domain for domain in settings.domains if domain.server is not None]
+    yield from side_by_side(partial(_server, own_name=settings.mailhost.fqdn), servers)
 
 
 def _server(domain: Domain, own_name: str) -> Finding:
@@ -78,26 +78,25 @@ def clock(settings: Settings) -> Iterator[Finding]:
     """What do the time servers say of the clock?"""
     if not settings.clock.ntp:
         yield look("clock", "no time server", "the clock runs free", "add clock.ntp")
-    for server in settings.clock.ntp:
-        try:
-            done = run(
-                ["chronyd", "-Q", "-t", "6", "-f", "/dev/null", f"server {server} iburst"], timeout=20, check=False
-            )
-        except Failed as failure:
-            yield look("clock", server, str(failure), "is it a time server?")
-            continue
-        found = _OFFSET.search(done.stdout + done.stderr)
-        if not found:
-            yield look("clock", server, "does not answer", "is it a time server, and port 123 open outwards?")
-            continue
-        offset = abs(float(found[1]))
-        hint = "the box sets it once it is in service"
-        if offset > _FAR_OFF:
-            yield bad("clock", server, f"the box's clock is wrong by {offset:.0f} s", hint)
-        elif offset > _OFF:
-            yield look("clock", server, f"the box's clock is wrong by {offset:.0f} s", hint)
-        else:
-            yield good("clock", server, f"the box's clock is right by {offset:.1f} s")
+    yield from side_by_side(_clock, settings.clock.ntp)
+
+
+def _clock(server: object) -> Finding:
+    argv = ["chronyd", "-Q", "-t", "6", "-f", "/dev/null", f"server {server} iburst"]
+    try:
+        done = run(argv, timeout=20, check=False)
+    except Failed as failure:
+        return look("clock", server, str(failure), "is it a time server?")
+    found = _OFFSET.search(done.stdout + done.stderr)
+    if not found:
+        return look("clock", server, "does not answer", "is it a time server, and port 123 open outwards?")
+    offset = abs(float(found[1]))
+    hint = "the box sets it once it is in service"
+    if offset > _FAR_OFF:
+        return bad("clock", server, f"the box's clock is wrong by {offset:.0f} s", hint)
+    if offset > _OFF:
+        return look("clock", server, f"the box's clock is wrong by {offset:.0f} s", hint)
+    return good("clock", server, f"the box's clock is right by {offset:.1f} s")
 
 
 def _said(code: int, text: bytes) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Interface, IPv6Interface
 from pathlib import Path
 
 from hardware.host.run import run
-from installer.preflight.finding import Finding, bad, good, look
+from installer.preflight.finding import Finding, bad, good, look, side_by_side
 from overlays.settings import Settings
 
 NET = Path("/sys/class/net")
@@ -36,15 +36,17 @@ def links(settings: Settings) -> Iterator[Finding]:
 def addresses(settings: Settings) -> Iterator[Finding]:
     """Does anybody else answer for an address of the box?"""
     time.sleep(_SETTLE)
-    for name, port in settings.network.interfaces.items():
-        for address in port.addresses:
-            taken = _taken4(name, address) if isinstance(address, IPv4Interface) else _taken6(name, str(address.ip))
-            if taken:
-                yield bad(
-                    "address", f"{address.ip} on {name}", taken, "choose another address, or take it from the other"
-                )
-            else:
-                yield good("address", f"{address.ip} on {name}", "nobody else has it")
+    each = [(name, address) for name, port in settings.network.interfaces.items() for address in port.addresses]
+    yield from side_by_side(_address, each)
+
+
+def _address(asked: tuple[str, IPv4Interface | IPv6Interface]) -> Finding:
+    port, address = asked
+    about = f"{address.ip} on {port}"
+    taken = _taken4(port, address) if isinstance(address, IPv4Interface) else _taken6(port, str(address.ip))
+    if taken:
+        return bad("address", about, taken, "choose another address, or take it from the other")
+    return good("address", about, "nobody else has it")
 
 
 def gateways(settings: Settings) -> Iterator[Finding]:
