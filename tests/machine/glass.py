@@ -1,7 +1,7 @@
 """The box's own screen and keyboard: pictures that QEMU takes of it, read as text, and keys by where they are.
 
-What a character looks like is learnt from the box: it shows a text that is known, and each cell of 8x16 pixels that
-stands for a character of it stands for that character everywhere. Others are read as a question mark.
+What a character looks like is learnt from the box: it shows a text that is known, and each cell of pixels that stands
+for a character of it stands for that character everywhere. Others are read as a question mark.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from tests.machine.twin import control
 if TYPE_CHECKING:
     from tests.machine.twin import Box, Line
 
-_WIDTH, _HEIGHT, _PIXEL = 8, 16, 3  # of a cell, and the bytes of a pixel
+_HEIGHT, _PIXEL = 16, 3  # of a cell, and the bytes of a pixel
+_VGA_TEXT = 720  # pixels: 80 cells of nine, the last of them empty; those of every other picture have eight
 _KEYS = {"\r": "ret", "\x1b": "esc", " ": "spc"}
 _SWAPPED = str.maketrans("yz", "zy")
 ERASE = ("ctrl", "u")
@@ -27,7 +28,7 @@ class Glass:
     def __init__(self, box: Box, line: Line) -> None:
         self._control, self._picture = box.folder / "control", box.folder / "screen.ppm"
         self._line = line
-        self._letters = {bytes(_WIDTH * _HEIGHT): " "}
+        self._letters = {bytes(width * _HEIGHT): " " for width in (8, 9)}
 
     def learn(self, *texts: str) -> None:
         """Wait until the screen shows texts without a second meaning, each in one row, and learn to read from them."""
@@ -74,15 +75,13 @@ class Glass:
         control(self._control, {"execute": "screendump", "arguments": {"filename": str(self._picture)}})
         _, size, _, pixels = self._picture.read_bytes().split(b"\n", 3)
         width, height = map(int, size.split())
-        line = width * _PIXEL
+        line, cell = width * _PIXEL, (9 if width == _VGA_TEXT else 8) * _PIXEL
         for top in range(0, height - _HEIGHT + 1, _HEIGHT):
             band = [pixels[(top + at) * line : (top + at + 1) * line] for at in range(_HEIGHT)]
-            yield [_cell(band, left) for left in range(0, line - _WIDTH * _PIXEL + 1, _WIDTH * _PIXEL)]
+            yield [_cell([row[left : left + cell] for row in band]) for left in range(0, line - cell + 1, cell)]
 
 
-def _cell(band: list[bytes], left: int) -> bytes:
-    drawn = b"".join(row[left : left + _WIDTH * _PIXEL] for row in band)
+def _cell(rows: list[bytes]) -> bytes:
+    drawn = b"".join(rows)
     background = drawn[:_PIXEL]
-    if drawn == background * (_WIDTH * _HEIGHT):
-        return bytes(_WIDTH * _HEIGHT)
     return bytes(drawn[at : at + _PIXEL] != background for at in range(0, len(drawn), _PIXEL))
