@@ -59,11 +59,6 @@ class Mixed(LoadFileScheduling):  # type: ignore[misc]  # it has no types
         super()._assign_work_unit(node)
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores, for what mostly waits."""
-    return (os.cpu_count() or 1) + 1
-
-
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Mixed:
     return Mixed(config, log)
 
