@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.machine.twin import Box, Line
 
 _HEIGHT, _PIXEL = 16, 3  # of a cell, and the bytes of a pixel
-_VGA_TEXT = 720  # pixels: 80 cells of nine, the last of them empty; those of every other picture have eight
+_VGA_TEXT = 720  # pixels: 80 cells of nine; those of every other picture have eight
 _KEYS = {"\r": "ret", "\x1b": "esc", " ": "spc"}
 _SWAPPED = str.maketrans("yz", "zy")
 ERASE = ("ctrl", "u")

@@ -1,4 +1,4 @@
-"""Nothing in an image is secret, and nothing in it is one box's own: looked for in the files that are flashed."""
+"""Nothing in an image is secret or one box's own, and no driver is missing: looked for in the files that are flashed."""
 
 from __future__ import annotations
 
@@ -27,6 +27,12 @@ PASSWORD_HASH = re.compile(
 # the password of nobody with.
 SELF_TESTS = ("libgnutls.so.30", "libdovecot.so.0")
 KNOWN = (b"$2a$00$abcdefgh", b"$2a$10$xxxxxxxx", b"$5$rounds=1000$0123456789abcdef", b"$6$rounds=1000$0123456789abcdef")
+# Of hypervisors, servers and small boxes that no twin stands for; and what becomes of ports.
+DRIVERS = {
+    *("hv_netvsc", "hv_storvsc", "vmw_pvscsi", "vmxnet3", "xen-blkfront", "xen-netfront"),
+    *("bnxt_en", "e1000e", "igb", "igc", "ixgbe", "megaraid_sas", "mlx5_core", "mpt3sas", "r8169", "tg3"),
+    *("8021q", "bonding", "bridge", "nf_tables"),
+}
 BLOCK = 1 << 20
 
 
@@ -81,6 +87,10 @@ def test_no_identity_is_in_the_image(parts: Path) -> None:
     assert not (root / "etc/hostname").exists()
     assert [path for path in (root / "var").rglob("*") if path.name != "log"] == []
     assert [path for path in _files(root) if path.name in ("random-seed", "credential.secret")] == []
+
+
+def test_drivers_that_no_twin_would_miss_are_in_the_image(parts: Path) -> None:
+    assert {path.stem for path in (parts / "root/usr/lib/modules").rglob("*.ko")} >= DRIVERS
 
 
 def test_the_machine_that_built_it_left_no_trace(parts: Path, archive: Archive) -> None:

@@ -31,24 +31,31 @@ def tracked(*patterns: str) -> list[str]:
     return [name for name in found.stdout.splitlines() if (TOP / name).is_file()]
 
 
-def shell_scripts() -> list[str]:
-    """Every shell script, whatever its name."""
+def begins_with(*words: bytes) -> list[str]:
+    """The files whose first line has one of the words, whatever their names."""
     found = []
     for name in tracked():
         with (TOP / name).open("rb") as file:
             first = file.readline()
-        started = first.startswith(b"#!") and (b"bash" in first or b"/sh" in first)
-        if started or first.startswith(b"# shellcheck shell="):  # which others read in
+        if first.startswith(b"#") and any(word in first for word in words):
             found.append(name)
     return found
 
 
+def shell_scripts() -> list[str]:
+    return begins_with(b"bash", b"/sh", b"# shellcheck shell=")  # the last is what others read in
+
+
+def python_scripts() -> list[str]:
+    return [name for name in begins_with(b"python") if not name.endswith(".py")]
+
+
 def test_code_is_formatted() -> None:
-    lint("ruff", "format", "--check", *FOLDERS)
+    lint("ruff", "format", "--check", *FOLDERS, *python_scripts())
 
 
 def test_code_is_linted() -> None:
-    lint("ruff", "check", *FOLDERS)
+    lint("ruff", "check", *FOLDERS, *python_scripts())
 
 
 def test_types() -> None:
