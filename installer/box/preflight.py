@@ -33,7 +33,7 @@ def main(places: Places, arguments: argparse.Namespace) -> int:
     if box.places.stage() is not Stage.FACTORY:
         raise refuse("this box is not ready for its set-up", "`postern status` says why")
     settings, _ = read_answers(box, arguments.answers, arguments.secrets)
-    print("Asking as if these settings were in force (some seconds) ...", file=sys.stderr)
+    print("Asking as if these settings were in force (half a minute) ...", file=sys.stderr)
     found = place.rehearsed(settings, box.profile.port_names, box.places.run, arguments.outward)
     return tell(found, as_json=arguments.json)
 

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar
-
-Asked = TypeVar("Asked")
-Answer = TypeVar("Answer")
-_AT_ONCE = 16
 
 
 class Colour(StrEnum):
@@ -44,6 +38,8 @@ class Finding:
         return f"{first}\n{'':6}{'':12} -> {self.hint}" if self.hint and not self.well else first
 
 
+Question = Iterator[Finding]  # a generator: it is asked when somebody wants the answers
+
 _DRAWN = {Colour.GREEN: ("good", 32), Colour.YELLOW: ("look", 33), Colour.RED: ("bad ", 31)}
 
 
@@ -57,9 +53,3 @@ def look(check: str, about: object, said: str, hint: str) -> Finding:
 
 def bad(check: str, about: object, said: str, hint: str) -> Finding:
     return Finding(Colour.RED, check, str(about), said, hint)
-
-
-def side_by_side(ask: Callable[[Asked], Answer], of: Iterable[Asked]) -> Iterator[Answer]:
-    """The answers in their order. Most of the time goes into waiting for somebody who is not there."""
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        yield from pool.map(ask, of)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
 
 import dns.exception
 import dns.resolver
 import dns.reversename
 
-from installer.preflight.finding import Finding, bad, good, look
+from installer.preflight.finding import Question, bad, good, look
 from overlays.settings import Settings
 
 _PATIENCE = 4.0  # seconds for one question
@@ -20,26 +19,29 @@ def resolver(settings: Settings) -> dns.resolver.Resolver | None:
     return _asking([str(server) for server in settings.network.dns]) if settings.network.dns else None
 
 
-def name_servers(settings: Settings) -> Iterator[Finding]:
+def name_servers(settings: Settings) -> list[Question]:
     """Does each answer, and does it say that a name which cannot exist does not?"""
-    if not settings.network.dns:
-        yield look("name server", "none", "the box asks the root servers itself", "port 53 must be open outwards")
-    for server in settings.network.dns:
-        asking = _asking([str(server)])
-        try:
-            ask(asking, ".", "NS")
-            made_up = ask(asking, f"{secrets.token_hex(8)}.invalid", "A")
-        except dns.exception.DNSException as failure:
-            yield bad("name server", server, f"does not answer: {_why(failure)}", "is the address right?")
-            continue
-        if made_up:
-            said = f"makes up addresses ({made_up[0]}) for names that do not exist"
-            yield bad("name server", server, said, "block lists would block everybody: take another name server")
-        else:
-            yield good("name server", server, "answers")
+    return [_name_server(server) for server in settings.network.dns] or [
+        iter([look("name server", "none", "the box asks the root servers itself", "port 53 must be open outwards")])
+    ]
 
 
-def own_name(settings: Settings, asking: dns.resolver.Resolver | None) -> Iterator[Finding]:
+def _name_server(server: object) -> Question:
+    asking = _asking([str(server)])
+    try:
+        ask(asking, ".", "NS")
+        made_up = ask(asking, f"{secrets.token_hex(8)}.invalid", "A")
+    except dns.exception.DNSException as failure:
+        yield bad("name server", server, f"does not answer: {_why(failure)}", "is the address right?")
+        return
+    if made_up:
+        said = f"makes up addresses ({made_up[0]}) for names that do not exist"
+        yield bad("name server", server, said, "block lists would block everybody: take another name server")
+    else:
+        yield good("name server", server, "answers")
+
+
+def own_name(settings: Settings, asking: dns.resolver.Resolver | None) -> Question:
     """Does the box's name lead to an address, and that back to the name? Others refuse mail where it does not."""
     if asking is None:
         return
@@ -62,22 +64,23 @@ def own_name(settings: Settings, asking: dns.resolver.Resolver | None) -> Iterat
             yield look("reverse name", address, said, f"let whoever gave you the address publish {name} for it")
 
 
-def mail_exchangers(settings: Settings, asking: dns.resolver.Resolver | None) -> Iterator[Finding]:
+def mail_exchangers(settings: Settings, asking: dns.resolver.Resolver | None) -> list[Question]:
     """Does the world bring the domains' mail to the box, or in transparent mode to anybody?"""
-    if asking is None:
-        return
+    return [_mail_exchangers(settings, domain.name, asking) for domain in settings.domains] if asking else []
+
+
+def _mail_exchangers(settings: Settings, domain: str, asking: dns.resolver.Resolver) -> Question:
     own = {str(address) for address in settings.network.addresses}
-    for domain in settings.domains:
-        hosts = [one.split()[1].rstrip(".").lower() for one in ask_kindly(asking, domain.name, "MX")]
-        reached = {address for host in hosts for kind in ("A", "AAAA") for address in ask_kindly(asking, host, kind)}
-        record = f"{domain.name}. MX 10 {settings.mailhost.fqdn}."
-        if not hosts:
-            yield look("MX", domain.name, "has none: the world brings its mail elsewhere", f"publish: {record}")
-        elif settings.reads_along or settings.mailhost.fqdn in hosts or reached & own:
-            yield good("MX", domain.name, ", ".join(hosts))
-        else:
-            hint = f"when the box is to take over, publish: {record}"
-            yield look("MX", domain.name, f"leads to {', '.join(hosts)} and not to this box", hint)
+    hosts = [one.split()[1].rstrip(".").lower() for one in ask_kindly(asking, domain, "MX")]
+    reached = {address for host in hosts for kind in ("A", "AAAA") for address in ask_kindly(asking, host, kind)}
+    record = f"{domain}. MX 10 {settings.mailhost.fqdn}."
+    if not hosts:
+        yield look("MX", domain, "has none: the world brings its mail elsewhere", f"publish: {record}")
+    elif settings.reads_along or settings.mailhost.fqdn in hosts or reached & own:
+        yield good("MX", domain, ", ".join(hosts))
+    else:
+        hint = f"when the box is to take over, publish: {record}"
+        yield look("MX", domain, f"leads to {', '.join(hosts)} and not to this box", hint)
 
 
 def ask(asking: dns.resolver.Resolver, name: str, kind: str) -> list[str]:

@@ -7,6 +7,7 @@ of the box itself changes, and the init fence stays shut.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,10 +21,11 @@ from overlays.settings import Settings, dump_answers
 COMMAND = Path("/usr/bin/postern")
 NAME = "postern-preflight"
 _LONGEST = 600.0
+_SETTLE = 6.0  # seconds: copper takes four, and one without a cable never comes up
 
 
 def rehearsed(settings: Settings, hardware: tuple[str, ...], folder: Path, outward: str) -> list[Finding]:
-    """Ask as if these settings were in force (some seconds). `hardware`: the names of the box's ports.
+    """Ask as if these settings were in force (half a minute). `hardware`: the names of the box's ports.
 
     `folder` is where the one that asks finds the settings, which hold no secret. Raises `Failed`.
     """
@@ -64,7 +66,20 @@ def rehearsal(settings: Settings, hardware: tuple[str, ...]) -> Iterator[list[st
             ways = [("default", str(gateway)) for gateway in plan.gateways]
             for to, via in ways + [(str(route.to), str(route.via)) for route in plan.routes]:
                 run([*inside, "route", "add", to, "via", via, "dev", name], timeout=20, check=False)
+        _settle(inside)
         yield ["ip", "netns", "exec", NAME]
+
+
+def _settle(inside: list[str]) -> None:
+    """Wait until the ports have negotiated with their other ends, and the kernel trusts their IPv6 addresses."""
+    deadline = time.monotonic() + _SETTLE
+    while time.monotonic() < deadline:
+        links = json.loads(run([*inside, "-json", "address", "show", "up"], timeout=20).stdout)
+        addresses = [one for link in links for one in link["addr_info"]]
+        tentative = any(one.get("tentative") and not one.get("dadfailed") for one in addresses)
+        if not tentative and not any("NO-CARRIER" in link["flags"] for link in links):
+            return
+        time.sleep(0.2)  # the kernel could tell, but not in one line
 
 
 def _cable(settings: Settings, name: str, hardware: tuple[str, ...]) -> str:

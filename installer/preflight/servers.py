@@ -6,14 +6,12 @@ import re
 import secrets
 import smtplib
 import socket
-from collections.abc import Iterator
-from functools import partial
 
 import dns.resolver
 
 from hardware.host.run import Failed, run
 from installer.preflight import names
-from installer.preflight.finding import Finding, bad, good, look, side_by_side
+from installer.preflight.finding import Finding, Question, bad, good, look
 from overlays.domains.settings import Verify
 from overlays.settings import Domain, Settings
 
@@ -22,26 +20,40 @@ _FAR_OFF, _OFF = 300.0, 5.0  # seconds: certificates and signatures fail; logs m
 _OFFSET = re.compile(r"wrong by (-?[0-9.]+) seconds")
 
 
-def protected(settings: Settings) -> Iterator[Finding]:
+def protected(settings: Settings) -> list[Question]:
     """Does each domain's server take mail for its postmaster, and refuse a recipient that nobody has?"""
-    servers = [domain for domain in settings.domains if domain.server is not None]
-    yield from side_by_side(partial(_server, own_name=settings.mailhost.fqdn), servers)
+    alike: dict[tuple[str, int], list[Domain]] = {}
+    for domain in settings.domains:
+        if domain.server is not None:
+            alike.setdefault((str(domain.server), domain.port), []).append(domain)
+    return [_server(*where, domains, settings.mailhost.fqdn) for where, domains in alike.items()]
 
 
-def _server(domain: Domain, own_name: str) -> Finding:
-    about = f"{domain.name} at {domain.server}:{domain.port}"
+def _server(server: str, port: int, domains: list[Domain], own_name: str) -> Question:
+    """One session for all domains of a server: some count how many there are at once."""
+    left, hint = list(domains), "is it on, and does it let the box in?"
     try:
         with smtplib.SMTP(local_hostname=own_name, timeout=_PATIENCE) as line:
-            code, text = line.connect(str(domain.server), domain.port)
-            if code != 220:
-                return bad("server", about, f"greets with {_said(code, text)}", "is it a mail server, and in service?")
-            line.ehlo_or_helo_if_needed()
-            line.mail("")
-            code, text = line.rcpt(f"postmaster@{domain.name}")
-            nobody, _ = line.rcpt(f"preflight-{secrets.token_hex(6)}@{domain.name}")
+            code, text = line.connect(server, port)
+            if code == 220:
+                line.ehlo_or_helo_if_needed()
+            else:
+                said, hint = f"greets with {_said(code, text)}", "is it a mail server, and in service?"
+            while left and code == 220:
+                yield _taken_for(left[0], line)
+                del left[0]
+                line.rset()
     except (OSError, smtplib.SMTPException) as failure:
-        why = getattr(failure, "strerror", None) or str(failure)
-        return bad("server", about, f"does not answer: {why}", "is it on, and does it let the box in?")
+        said = f"does not answer: {getattr(failure, 'strerror', None) or failure}"
+    for domain in left:
+        yield bad("server", f"{domain.name} at {server}:{port}", said, hint)
+
+
+def _taken_for(domain: Domain, line: smtplib.SMTP) -> Finding:
+    about = f"{domain.name} at {domain.server}:{domain.port}"
+    line.mail("")
+    code, text = line.rcpt(f"postmaster@{domain.name}")
+    nobody, _ = line.rcpt(f"preflight-{secrets.token_hex(6)}@{domain.name}")
     if code >= 500:
         return bad("server", about, f"refuses mail for postmaster: {_said(code, text)}", "does it know the domain?")
     if code != 250:
@@ -52,7 +64,7 @@ def _server(domain: Domain, own_name: str) -> Finding:
     return good("server", about, "takes mail")
 
 
-def world(outward: str, asking: dns.resolver.Resolver | None) -> Iterator[Finding]:
+def world(outward: str, asking: dns.resolver.Resolver | None) -> Question:
     """Does a way lead to port 25 of the world's mail servers? Many providers close it."""
     if asking is None:
         return
@@ -74,29 +86,32 @@ def world(outward: str, asking: dns.resolver.Resolver | None) -> Iterator[Findin
     yield bad("port 25", f"{outward} at {', '.join(addresses[:3])}", "cannot be reached", hint)
 
 
-def clock(settings: Settings) -> Iterator[Finding]:
+def clock(settings: Settings) -> list[Question]:
     """What do the time servers say of the clock?"""
-    if not settings.clock.ntp:
-        yield look("clock", "no time server", "the clock runs free", "add clock.ntp")
-    yield from side_by_side(_clock, settings.clock.ntp)
+    return [_clock(server) for server in settings.clock.ntp] or [
+        iter([look("clock", "no time server", "the clock runs free", "add clock.ntp")])
+    ]
 
 
-def _clock(server: object) -> Finding:
+def _clock(server: object) -> Question:
     argv = ["chronyd", "-Q", "-t", "6", "-f", "/dev/null", f"server {server} iburst"]
     try:
         done = run(argv, timeout=20, check=False)
     except Failed as failure:
-        return look("clock", server, str(failure), "is it a time server?")
+        yield look("clock", server, str(failure), "is it a time server?")
+        return
     found = _OFFSET.search(done.stdout + done.stderr)
     if not found:
-        return look("clock", server, "does not answer", "is it a time server, and port 123 open outwards?")
+        yield look("clock", server, "does not answer", "is it a time server, and port 123 open outwards?")
+        return
     offset = abs(float(found[1]))
     hint = "the box sets it once it is in service"
     if offset > _FAR_OFF:
-        return bad("clock", server, f"the box's clock is wrong by {offset:.0f} s", hint)
-    if offset > _OFF:
-        return look("clock", server, f"the box's clock is wrong by {offset:.0f} s", hint)
-    return good("clock", server, f"the box's clock is right by {offset:.1f} s")
+        yield bad("clock", server, f"the box's clock is wrong by {offset:.0f} s", hint)
+    elif offset > _OFF:
+        yield look("clock", server, f"the box's clock is wrong by {offset:.0f} s", hint)
+    else:
+        yield good("clock", server, f"the box's clock is right by {offset:.1f} s")
 
 
 def _said(code: int, text: bytes) -> str:

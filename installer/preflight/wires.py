@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator
 from ipaddress import IPv4Interface, IPv6Interface
 from pathlib import Path
 
 from hardware.host.run import run
-from installer.preflight.finding import Finding, bad, good, look, side_by_side
+from installer.preflight.finding import Question, bad, good, look
 from overlays.settings import Settings
 
 NET = Path("/sys/class/net")
-_SETTLE = 3.0  # seconds in which the kernel has asked whether somebody else has an IPv6 address
 
 
-def links(settings: Settings) -> Iterator[Finding]:
+def links(settings: Settings) -> Question:
     """Is something plugged in where the settings want a network?"""
     wanted = [name for name, port in settings.network.interfaces.items() if port.addresses]
     for name in wanted:
@@ -33,33 +30,35 @@ def links(settings: Settings) -> Iterator[Finding]:
                 yield good("link", name, f"connected{known or ''}")
 
 
-def addresses(settings: Settings) -> Iterator[Finding]:
+def addresses(settings: Settings) -> list[Question]:
     """Does anybody else answer for an address of the box?"""
-    time.sleep(_SETTLE)
-    each = [(name, address) for name, port in settings.network.interfaces.items() for address in port.addresses]
-    yield from side_by_side(_address, each)
+    every = settings.network.interfaces.items()
+    return [_address(name, address) for name, port in every for address in port.addresses]
 
 
-def _address(asked: tuple[str, IPv4Interface | IPv6Interface]) -> Finding:
-    port, address = asked
+def _address(port: str, address: IPv4Interface | IPv6Interface) -> Question:
     about = f"{address.ip} on {port}"
     taken = _taken4(port, address) if isinstance(address, IPv4Interface) else _taken6(port, str(address.ip))
     if taken:
-        return bad("address", about, taken, "choose another address, or take it from the other")
-    return good("address", about, "nobody else has it")
+        yield bad("address", about, taken, "choose another address, or take it from the other")
+    else:
+        yield good("address", about, "nobody else has it")
 
 
-def gateways(settings: Settings) -> Iterator[Finding]:
+def gateways(settings: Settings) -> list[Question]:
     """Is there a router where the default route leads? One that is silent to ping still has a MAC address."""
-    if not settings.network.gateways:
-        yield look("gateway", "none", "only the ports' own networks can be reached", "add network.gateways")
-    for gateway in settings.network.gateways:
-        answers = run(["ping", "-n", "-q", "-c", "2", "-W", "1", str(gateway)], timeout=20, check=False).status == 0
-        said = run(["ip", "-json", "neigh", "show", "to", str(gateway)], timeout=20, check=False).stdout
-        if answers or any("lladdr" in one and "FAILED" not in one["state"] for one in json.loads(said or "[]")):
-            yield good("gateway", gateway, "answers")
-        else:
-            yield bad("gateway", gateway, "nobody answers", "is the address right, and the cable in the right port?")
+    return [_gateway(gateway) for gateway in settings.network.gateways] or [
+        iter([look("gateway", "none", "only the ports' own networks can be reached", "add network.gateways")])
+    ]
+
+
+def _gateway(gateway: object) -> Question:
+    answers = run(["ping", "-n", "-q", "-c", "2", "-W", "1", str(gateway)], timeout=20, check=False).status == 0
+    said = run(["ip", "-json", "neigh", "show", "to", str(gateway)], timeout=20, check=False).stdout
+    if answers or any("lladdr" in one and "FAILED" not in one["state"] for one in json.loads(said or "[]")):
+        yield good("gateway", gateway, "answers")
+    else:
+        yield bad("gateway", gateway, "nobody answers", "is the address right, and the cable in the right port?")
 
 
 def _taken4(port: str, address: IPv4Interface) -> str:

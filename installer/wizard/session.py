@@ -153,7 +153,7 @@ class Session:
             return
         from installer.preflight import OUTWARD, place
 
-        self.ui.say("Looking around, as if these settings were in force (some seconds) ...")
+        self.ui.say("Looking around, as if these settings were in force (half a minute) ...")
         try:
             found = place.rehearsed(settings, self.profile.port_names, self.places.run, OUTWARD)
         except Failed as failure:

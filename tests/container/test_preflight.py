@@ -173,12 +173,18 @@ def test_no_name_server(gateway: Lab) -> None:
     assert looked(gateway.box)[f"name server {NAMES}"][0] == "red"
 
 
+# Of a port that is off until the rehearsal, and an address that the kernel trusts only after a while.
+_PORT2 = "    port2: {addresses: ['2001:db8:2::10/64']}\n  gateways: ['2001:db8:2::1']\n"
+_WITH_PORT2 = SMALL.replace("mailhost:", f"{_PORT2}mailhost:")
+
+
 @pytest.fixture(scope="module")
 def fresh(root: Path) -> Iterator[tuple[Box, Segment]]:
-    with segments(1, "pr") as nets, box(root, nets) as made:
+    with segments(2, "pr") as nets, box(root, nets) as made:
         made.start(stage="factory")
         nets[0].host("192.0.2.1/24", "192.0.2.25/24")
-        made.path("run/a.yaml").write_text(SMALL)
+        nets[1].host("2001:db8:2::1/64")
+        made.path("run/a.yaml").write_text(_WITH_PORT2)
         made.path("run/s.yaml").write_text(SECRETS)
         yield made, nets[0]
         made.require_well()
@@ -195,7 +201,8 @@ def test_before_set_up_the_settings_to_come_are_tried(fresh: tuple[Box, Segment]
     until(lambda: "192.168.1.99/24" in addresses(of).get("port1", []), "the factory's address")
     before = addresses(of)
     found = looked(of, "--answers", "/run/a.yaml", "--secrets", "/run/s.yaml")
-    assert found["link port1"][0] == "green"
+    assert found["link port1"][0] == found["link port2"][0] == "green"
+    assert found["gateway 2001:db8:2::1"] == ("green", "answers")
     assert found["address 192.0.2.10 on port1"] == ("green", "nobody else has it")
     assert found["server example.com at 192.0.2.25:25"][0] == "red"  # a host, but no mail server
     segment.host("192.0.2.10/24")
