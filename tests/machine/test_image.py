@@ -1,4 +1,4 @@
-"""Nothing in an image is secret or one box's own, and no driver is missing: looked for in the files that are flashed."""
+"""Nothing in an image is secret or one box's own, and no driver is missing: seen in the files that are flashed."""
 
 from __future__ import annotations
 
