@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -31,23 +32,22 @@ def tracked(*patterns: str) -> list[str]:
     return [name for name in found.stdout.splitlines() if (TOP / name).is_file()]
 
 
-def begins_with(*words: bytes) -> list[str]:
-    """The files whose first line has one of the words, whatever their names."""
+def scripts(first_line: bytes) -> list[str]:
+    """The files whose first line begins like that, whatever their names."""
     found = []
     for name in tracked():
         with (TOP / name).open("rb") as file:
-            first = file.readline()
-        if first.startswith(b"#") and any(word in first for word in words):
-            found.append(name)
+            if re.match(first_line, file.readline()):
+                found.append(name)
     return found
 
 
 def shell_scripts() -> list[str]:
-    return begins_with(b"bash", b"/sh", b"# shellcheck shell=")  # the last is what others read in
+    return scripts(rb"#!.*(bash|/sh)\b|# shellcheck shell=")  # the last is what others read in
 
 
 def python_scripts() -> list[str]:
-    return [name for name in begins_with(b"python") if not name.endswith(".py")]
+    return [name for name in scripts(rb"#!.*python") if not name.endswith(".py")]
 
 
 def test_code_is_formatted() -> None:
