@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -38,7 +38,7 @@ class Finding:
         return f"{first}\n{'':6}{'':12} -> {self.hint}" if self.hint and not self.well else first
 
 
-Question = Iterator[Finding]  # a generator: it is asked when somebody wants the answers
+Question = Iterable[Finding]  # mostly a generator: it is asked when somebody wants the answers
 
 _DRAWN = {Colour.GREEN: ("good", 32), Colour.YELLOW: ("look", 33), Colour.RED: ("bad ", 31)}
 

@@ -10,6 +10,7 @@ import dns.reversename
 
 from installer.preflight.finding import Question, bad, good, look
 from overlays.settings import Settings
+from overlays.values import AnyAddress
 
 _PATIENCE = 4.0  # seconds for one question
 
@@ -22,11 +23,11 @@ def resolver(settings: Settings) -> dns.resolver.Resolver | None:
 def name_servers(settings: Settings) -> list[Question]:
     """Does each answer, and does it say that a name which cannot exist does not?"""
     return [_name_server(server) for server in settings.network.dns] or [
-        iter([look("name server", "none", "the box asks the root servers itself", "port 53 must be open outwards")])
+        [look("name server", "none", "the box asks the root servers itself", "port 53 must be open outwards")]
     ]
 
 
-def _name_server(server: object) -> Question:
+def _name_server(server: AnyAddress) -> Question:
     asking = _asking([str(server)])
     try:
         ask(asking, ".", "NS")

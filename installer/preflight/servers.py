@@ -14,8 +14,10 @@ from installer.preflight import names
 from installer.preflight.finding import Finding, Question, bad, good, look
 from overlays.domains.settings import Verify
 from overlays.settings import Domain, Settings
+from overlays.values import Host
 
 _PATIENCE = 10.0
+_AWAY = "is it on, and does it let the box in?"
 _FAR_OFF, _OFF = 300.0, 5.0  # seconds: certificates and signatures fail; logs mislead
 _OFFSET = re.compile(r"wrong by (-?[0-9.]+) seconds")
 
@@ -26,34 +28,37 @@ def protected(settings: Settings) -> list[Question]:
     for domain in settings.domains:
         if domain.server is not None:
             alike.setdefault((str(domain.server), domain.port), []).append(domain)
-    return [_server(*where, domains, settings.mailhost.fqdn) for where, domains in alike.items()]
+    return [_in_turn(domains, settings.mailhost.fqdn) for domains in alike.values()]
 
 
-def _server(server: str, port: int, domains: list[Domain], own_name: str) -> Question:
-    """One session for all domains of a server: some count how many there are at once."""
-    left, hint = list(domains), "is it on, and does it let the box in?"
+def _in_turn(domains: list[Domain], own_name: str) -> Question:
+    """The domains of one server, one after the other: it may count how many sessions there are at once."""
+    left = iter(domains)
+    for domain in left:
+        try:
+            yield _server(domain, own_name)
+        except TimeoutError as failure:  # the others would each wait as long
+            for one in (domain, *left):
+                yield bad("server", _about(one), f"does not answer: {failure.strerror or failure}", _AWAY)
+
+
+def _server(domain: Domain, own_name: str) -> Finding:
+    """A session for each: a server may send away who has asked for some who do not exist. Raises `TimeoutError`."""
+    about = _about(domain)
     try:
         with smtplib.SMTP(local_hostname=own_name, timeout=_PATIENCE) as line:
-            code, text = line.connect(server, port)
-            if code == 220:
-                line.ehlo_or_helo_if_needed()
-            else:
-                said, hint = f"greets with {_said(code, text)}", "is it a mail server, and in service?"
-            while left and code == 220:
-                yield _taken_for(left[0], line)
-                del left[0]
-                line.rset()
+            code, text = line.connect(str(domain.server), domain.port)
+            if code != 220:
+                return bad("server", about, f"greets with {_said(code, text)}", "is it a mail server, and in service?")
+            line.ehlo_or_helo_if_needed()
+            line.mail("")
+            code, text = line.rcpt(f"postmaster@{domain.name}")
+            nobody, _ = line.rcpt(f"preflight-{secrets.token_hex(6)}@{domain.name}")
+    except TimeoutError:
+        raise
     except (OSError, smtplib.SMTPException) as failure:
-        said = f"does not answer: {getattr(failure, 'strerror', None) or failure}"
-    for domain in left:
-        yield bad("server", f"{domain.name} at {server}:{port}", said, hint)
-
-
-def _taken_for(domain: Domain, line: smtplib.SMTP) -> Finding:
-    about = f"{domain.name} at {domain.server}:{domain.port}"
-    line.mail("")
-    code, text = line.rcpt(f"postmaster@{domain.name}")
-    nobody, _ = line.rcpt(f"preflight-{secrets.token_hex(6)}@{domain.name}")
+        why = getattr(failure, "strerror", None) or str(failure)
+        return bad("server", about, f"does not answer: {why}", _AWAY)
     if code >= 500:
         return bad("server", about, f"refuses mail for postmaster: {_said(code, text)}", "does it know the domain?")
     if code != 250:
@@ -62,6 +67,10 @@ def _taken_for(domain: Domain, line: smtplib.SMTP) -> Finding:
         hint = "mail for nobody will bounce: let the server refuse it, or set verify: off"
         return look("server", about, "takes mail for recipients that do not exist", hint)
     return good("server", about, "takes mail")
+
+
+def _about(domain: Domain) -> str:
+    return f"{domain.name} at {domain.server}:{domain.port}"
 
 
 def world(outward: str, asking: dns.resolver.Resolver | None) -> Question:
@@ -89,11 +98,11 @@ def world(outward: str, asking: dns.resolver.Resolver | None) -> Question:
 def clock(settings: Settings) -> list[Question]:
     """What do the time servers say of the clock?"""
     return [_clock(server) for server in settings.clock.ntp] or [
-        iter([look("clock", "no time server", "the clock runs free", "add clock.ntp")])
+        [look("clock", "no time server", "the clock runs free", "add clock.ntp")]
     ]
 
 
-def _clock(server: object) -> Question:
+def _clock(server: Host) -> Question:
     argv = ["chronyd", "-Q", "-t", "6", "-f", "/dev/null", f"server {server} iburst"]
     try:
         done = run(argv, timeout=20, check=False)

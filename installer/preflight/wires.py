@@ -9,6 +9,7 @@ from pathlib import Path
 from hardware.host.run import run
 from installer.preflight.finding import Question, bad, good, look
 from overlays.settings import Settings
+from overlays.values import AnyAddress
 
 NET = Path("/sys/class/net")
 
@@ -48,13 +49,13 @@ def _address(port: str, address: IPv4Interface | IPv6Interface) -> Question:
 def gateways(settings: Settings) -> list[Question]:
     """Is there a router where the default route leads? One that is silent to ping still has a MAC address."""
     return [_gateway(gateway) for gateway in settings.network.gateways] or [
-        iter([look("gateway", "none", "only the ports' own networks can be reached", "add network.gateways")])
+        [look("gateway", "none", "only the ports' own networks can be reached", "add network.gateways")]
     ]
 
 
-def _gateway(gateway: object) -> Question:
+def _gateway(gateway: AnyAddress) -> Question:
     answers = run(["ping", "-n", "-q", "-c", "2", "-W", "1", str(gateway)], timeout=20, check=False).status == 0
-    said = run(["ip", "-json", "neigh", "show", "to", str(gateway)], timeout=20, check=False).stdout
+    said = run(["ip", "-json", "neigh", "show", "to", str(gateway)], timeout=20).stdout
     if answers or any("lladdr" in one and "FAILED" not in one["state"] for one in json.loads(said or "[]")):
         yield good("gateway", gateway, "answers")
     else:
