@@ -60,13 +60,9 @@ def _editor(arguments: argparse.Namespace) -> list[str]:
 
 
 def _dispatch(arguments: argparse.Namespace, places: Places) -> int:
-    """Each command imports what it needs: `postern boot` is on the way to the first mail."""
+    """Each command imports what it needs, so that none waits for another's."""
     command = arguments.command
-    if command == "boot":
-        from installer.apply.boot import boot
-
-        boot(places, _say)
-    elif command == "answers":
+    if command == "answers":
         from installer.apply.boot import later_answers
 
         later_answers(places, _say)

@@ -182,7 +182,6 @@ def parser() -> argparse.ArgumentParser:
     loader.add_argument("--remove", action="store_true", help="let whoever is at the console use the menu")
 
     # What units and consoles run; not for people, so without help.
-    commands.add_parser("boot")
     commands.add_parser("answers")
     commands.add_parser("take-back").add_argument("number", type=int)
     commands.add_parser("take-certificate")

@@ -144,7 +144,7 @@ def test_status_for_people_and_programs(
         ("settings show", False),
         ("quarantine list", False),
         ("status", False),
-        ("boot", False),
+        ("answers", False),
         ("trace x", False),
     ],
 )
@@ -304,4 +304,4 @@ def test_help_of_everything(capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit) as leaving:
             words.parser().parse_args([*command, "--help"])
         assert leaving.value.code == 0
-    assert "boot" not in capsys.readouterr().out.split("COMMAND", 1)[1].split("options")[0].replace("boot loader", "")
+    assert "take-certificate" not in capsys.readouterr().out.split("COMMAND", 1)[1].split("options")[0]
