@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import select
 import socket
 import ssl
 from collections.abc import Mapping
@@ -150,18 +149,19 @@ class Dialogue:
             self._line.sendall(data)
 
     def _answer(self, expected: str) -> str:
-        code = self._read(quick=expected == _SILENCE)
+        patience = self._line.gettimeout()
+        if expected == _SILENCE:  # not by select: what makes an encrypted line readable may be its own affair
+            self._line.settimeout(_SOON)
+        code = self._read()
+        self._line.settimeout(patience)
         self.transcript.append(f"< {code}")
         return code[:3] if code[:3].isdigit() else code
 
-    def _read(self, *, quick: bool) -> str:
+    def _read(self) -> str:
         """All lines of one answer."""
         lines: list[str] = []
         while not lines or lines[-1][3:4] == "-":
             while b"\n" not in self._rest:
-                pending = isinstance(self._line, ssl.SSLSocket) and self._line.pending()
-                if quick and not pending and not select.select([self._line], [], [], _SOON)[0]:
-                    return _SILENCE
                 try:
                     more = self._line.recv(65536)
                 except TimeoutError:
