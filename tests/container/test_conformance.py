@@ -292,7 +292,7 @@ def test_whoever_says_no_more_is_sent_away(target: Target, oracle: Target, withi
 def _patience_ends(target: Target, steps: tuple[Step, ...]) -> bool:
     """Not at once: a process from before the reload may still take a connection."""
     line = target.connect()
-    line.settimeout(10)
+    line.settimeout(5)
     with closing(Dialogue(line, "none")) as dialogue:
         for step in steps:
             dialogue.say(step)
