@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from images.steps.squash import Level
@@ -14,12 +15,14 @@ _BLOCK = 4096
 
 
 def artefacts(raw: Path, work: Path, level: Level, tools: Tools) -> tuple[Path, ...]:
-    """Every form of the disk image, written into `work`."""
-    return (
-        compress(raw, work / "image.raw.zst", level, tools),
-        block_map(raw, work / "image.raw.bmap"),
-        qcow2(raw, work / "image.qcow2", level, tools),
-    )
+    """Every form of the disk image, written into `work`, side by side."""
+    with ThreadPoolExecutor() as pool:
+        made = (
+            pool.submit(compress, raw, work / "image.raw.zst", level, tools),
+            pool.submit(block_map, raw, work / "image.raw.bmap"),
+            pool.submit(qcow2, raw, work / "image.qcow2", level, tools),
+        )
+    return tuple(one.result() for one in made)
 
 
 def compress(raw: Path, target: Path, level: Level, tools: Tools) -> Path:

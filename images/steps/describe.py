@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from hardware.host.files import digest
@@ -24,6 +25,9 @@ def manifest(
     artefacts: tuple[Path, ...],
 ) -> Manifest:
     """What the image says of itself; `compatible` is what an update for this box has to say too."""
+    described = (raw, root.path, slot, *artefacts)
+    with ThreadPoolExecutor() as pool:
+        digests = dict(zip(described, pool.map(digest, described), strict=True))
     return Manifest(
         format=1,
         product="postern",
@@ -33,10 +37,10 @@ def manifest(
         suite=recipe.suite,
         level=level.value,
         disk_bytes=raw.stat().st_size,
-        disk_sha256=digest(raw),
+        disk_sha256=digests[raw],
         root_hash=root.root_hash,
-        root_sha256=digest(root.path),
-        boot_sha256=digest(slot),
-        artefacts=tuple(Artefact(name=a.name, bytes=a.stat().st_size, sha256=digest(a)) for a in artefacts),
+        root_sha256=digests[root.path],
+        boot_sha256=digests[slot],
+        artefacts=tuple(Artefact(name=a.name, bytes=a.stat().st_size, sha256=digests[a]) for a in artefacts),
         packages=tuple(Package(name=n, version=v, architecture=a) for n, v, a in rootfs.packages),
     )
