@@ -201,5 +201,25 @@ def test_a_fault_is_found_and_only_that(gateway: Lab, fault: str) -> None:
     gateway.until_empty()
 
 
+_COME = """
+import socket
+try:
+    line = socket.create_connection(("127.0.0.1", 25), 10, ("127.0.0.1", 40001))
+    print(line.recv(512)[:3].decode())
+    line.sendall(b"QUIT\\r\\n")
+    while line.recv(512):
+        pass
+except OSError as failure:
+    print(failure.strerror or failure)
+"""
+
+
+def test_who_comes_again_from_the_same_port_is_refused_at_once(gateway: Lab) -> None:
+    """With `tcp_rfc1337`, a hardening that many lists have, he has no answer for a minute once the service is off."""
+    assert gateway.box.run("python3", "-c", _COME).stdout == "220\n"
+    with stopped(gateway, "postfix"):
+        assert gateway.box.run("python3", "-c", _COME).stdout == "Connection refused\n"
+
+
 def test_after_the_faults_all_is_well_again(gateway: Lab) -> None:
     until(lambda: not red(looked(gateway.box)), "a self-test without a fault", lambda: red(looked(gateway.box)))
