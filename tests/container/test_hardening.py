@@ -123,7 +123,7 @@ def test_ssh_listens_to_strangers_without_rights(gateway: Lab) -> None:
 
 # All that testssl looks at but for the clients that it plays, which find no faults in a quarter of its time.
 SECTIONS = ("-p", "-s", "-f", "-P", "-S", "-h", "-U")
-# By port, how testssl begins there. One alone takes two minutes, all of them at once take three.
+# By port, how testssl begins there. All of them at once take one to two minutes.
 ENCRYPTED = {25: ["-t", "smtp"], 465: [], 587: ["-t", "smtp"], 993: [], 995: [], 443: []}
 # A certificate that the box made for itself is trusted here as who connects to it must; nobody can call it back, and it
 # lasts as long as the box.
