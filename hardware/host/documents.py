@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,10 +11,6 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hardware.host.errors import Problem, Refused, refuse
-
-# Of every model Pydantic would have what it made itself checked once more: a tenth of the time that our programs take
-# to start. Later versions do not either.
-os.environ["PYDANTIC_SKIP_VALIDATING_CORE_SCHEMAS"] = "1"
 
 
 class Frozen(BaseModel):

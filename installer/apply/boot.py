@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from hardware import detect
 from hardware.host import files
 from hardware.host.errors import Problem, Refused
+from hardware.host.log import clean
 from hardware.host.run import Failed
 from installer.apply import answers, device, pipeline, plan, space, volume
 from installer.apply.pipeline import Box
@@ -26,6 +28,21 @@ class Resumed:
 
     generation: Generation
     plan: Plan
+
+
+def main(root: Path = Path("/")) -> int:
+    """What postern.service runs; the exit status. All mail waits for it: it reads no command line."""
+    try:
+        boot(Places(root), to_journal)
+    except Refused as refused:
+        to_journal(str(refused))
+        return 2
+    return 0
+
+
+def to_journal(line: str) -> None:
+    """A line for the journal, from a unit."""
+    print(clean(line), flush=True)
 
 
 def boot(places: Places, say: Say) -> Stage:

@@ -63,9 +63,9 @@ def _dispatch(arguments: argparse.Namespace, places: Places) -> int:
     """Each command imports what it needs, so that none waits for another's."""
     command = arguments.command
     if command == "answers":
-        from installer.apply.boot import later_answers
+        from installer.apply.boot import later_answers, to_journal
 
-        later_answers(places, _say)
+        later_answers(places, to_journal)
     elif command == "console":
         from installer.wizard import console
 
@@ -157,7 +157,3 @@ def _log(arguments: argparse.Namespace, places: Places) -> None:
         log.records(LogType(arguments.part), follow, since, lines, as_json=arguments.json)
     else:
         log.follow(places, arguments.part, follow, since, lines)
-
-
-def _say(line: str) -> None:
-    print(clean(line), flush=True)

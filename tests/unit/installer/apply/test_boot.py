@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from hardware.host.errors import refuse
 from hardware.host.log import Steps
 from installer.apply import boot as booting
 from installer.apply import plan
@@ -49,6 +50,17 @@ def test_another_model_is_refused(lab: Lab) -> None:
     assert lab.places.stage() is Stage.REFUSED
     assert lab.calls("systemctl") == []
     assert list((lab.root / "etc").iterdir()) == []
+
+
+def test_what_keeps_a_box_from_starting_is_told_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(*_: object) -> Stage:
+        raise refuse("cannot be", "this would be right", where="/var")
+
+    monkeypatch.setattr(booting, "boot", refused)
+    assert booting.main(tmp_path) == 2
+    assert capsys.readouterr().out == "/var: cannot be (this would be right)\n"
 
 
 def test_settings_are_rendered_again_and_the_keys_stay(
