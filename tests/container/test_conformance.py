@@ -283,7 +283,7 @@ def test_whoever_says_no_more_is_sent_away(target: Target, oracle: Target, withi
         one.run("postconf", "-e", "smtpd_timeout=3s")
         one.run("postfix", "reload")
         try:
-            until(lambda: _patience_ends(one, steps[:1] if within == "a command" else steps[:-1]), "421")  # noqa: B023
+            until(lambda: _patience_ends(one, steps[:1] if within == "a command" else steps[:-1]), "421")  # noqa: B023 - called at once
         finally:
             one.run("postconf", "-X", "smtpd_timeout")
             one.run("postfix", "reload")

@@ -78,7 +78,7 @@ class Server:
         envelope.rcpt_options.extend(options)
         return "250 2.1.5 OK"
 
-    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd names it
         content = envelope.content
         self._got.put(content if isinstance(content, bytes) else (content or "").encode())
         return "250 2.0.0 OK"
